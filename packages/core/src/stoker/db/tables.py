@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""All tables of the database, for SQLite and PostgreSQL alike; Alembic's migrations lead here."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""An auto-incremented key: SQLite wants INTEGER for that."""
+
+server_state = Table(
+    "server_state",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("sha256", String, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+)
+
+plugins = Table(
+    "plugins",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("title", String, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("path", String, nullable=False),
+    Column("installed_at", Float, nullable=False),
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("revision", Integer, nullable=False, default=1),
+)
+
+environment_plugins = Table(
+    "environment_plugins",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("plugin", String, primary_key=True),
+    Column("version", String, nullable=False),
+    Column("settings", Text, nullable=False, default="{}"),
+    Column("state", String, nullable=False, default="enabled"),  # enabled | removing
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("private_key", LargeBinary, nullable=False),  # encrypted
+    Column("public_key", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("transport", String, nullable=False, default="ssh"),
+    Column("address", String, nullable=False),
+    Column("port", Integer, nullable=False, default=22),
+    Column("user", String, nullable=False, default="root"),
+    Column("sudo", Boolean, nullable=False, default=False),
+    Column("credential_id", ForeignKey("credentials.id"), nullable=True),
+    Column("jump_node_id", ForeignKey("nodes.id"), nullable=True),
+    Column("host_key", Text, nullable=False, default=""),
+    Column("environment_id", ForeignKey("environments.id"), nullable=True, index=True),
+    Column("removing", Boolean, nullable=False, default=False),
+    Column("status", String, nullable=False, default="new"),  # new | online | unreachable | error
+    Column("status_reason", Text, nullable=False, default=""),
+    Column("facts", Text, nullable=False, default="{}"),
+    Column("facts_at", Float, nullable=True),
+    Column("created_at", Float, nullable=False),
+)
+
+node_roles = Table(
+    "node_roles",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String, primary_key=True),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("plugin", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # encrypted
+    Column("generated", Boolean, nullable=False, default=False),
+    Column("created_at", Float, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("digest", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("snapshot", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("plan_id", ForeignKey("plans.id"), nullable=False),
+    Column("state", String, nullable=False),  # pending running stopping stopped ready degraded failed
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float, nullable=True),
+    Column("retry_of", String, nullable=True),
+    Column("epoch", Integer, nullable=False, default=0),
+    Column("owner", String, nullable=False, default=""),
+    Column("lease_until", Float, nullable=False, default=0.0),
+    Column("stop_requested", Boolean, nullable=False, default=False),
+)
+
+# One deployment of an environment at a time: the unfinished one holds this row.
+environment_locks = Table(
+    "environment_locks",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False),
+)
+
+# Append-only: the history of attempts and the live events are the same rows.
+deployment_events = Table(
+    "deployment_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("deployment_id", ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String, nullable=False),  # state | node | dispatched | finished | skipped | unknown | note
+    Column("node", String, nullable=False, default=""),
+    Column("task", String, nullable=False, default=""),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("data", Text, nullable=False, default="{}"),
+    Column("at", Float, nullable=False),
+    Index("ix_deployment_events_deployment", "deployment_id", "id"),
+)
+
+applied_files = Table(
+    "applied_files",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("data", Text, nullable=False),
+)
+
+applied_packages = Table(
+    "applied_packages",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("package", String, primary_key=True),
+    Column("data", Text, nullable=False),
+)
+
+applied_tasks = Table(
+    "applied_tasks",
+    metadata,
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True),
+    Column("task", String, primary_key=True),
+    Column("inputs", String, nullable=False),
+)
+

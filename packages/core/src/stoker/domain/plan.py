@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: what a deployment would do, complete and immutable, stored by content hash."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from stoker.domain.action import Action
+from stoker.domain.secret import Text
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a value came from: one entry of provenance."""
+
+    plugin: str
+    version: str
+    contribution: str
+    """The contribution's label."""
+    settings: list[str] = []
+    """Settings that it depends on, dotted paths."""
+    level: Literal["", "default", "set", "override"] = ""
+    expression: str = ""
+
+
+class PlannedContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The text of a file, shared by all nodes on which it is the same."""
+
+    text: Text
+    sha256: str
+    """Hash of the bytes; of the text with slots shown as ``str(slot)`` if there are secrets."""
+    lines: list[list[int]] = []
+    """For each line the indexes of its origins in ``Plan.origins``; empty for files that are copied as they are."""
+
+
+class PlannedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One managed file on one node."""
+
+    node: int
+    path: str
+    content: int
+    """Index into ``Plan.contents``; -1 if the file is removed or restored."""
+    status: Literal["create", "change", "drift", "same", "remove", "restore"]
+    """``drift``: Stoker wrote it as planned, and somebody changed it since."""
+    task: int
+    """Index into ``Plan.tasks``: the task that applies it."""
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+    before: int = -1
+    """Index into ``Plan.befores``: the text found on the node, for the diff; -1 if none."""
+    note: str = ""
+    """E.g. ``mode 0600 -> 0644``, or ``binary``."""
+
+
+class PlannedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One package on one node."""
+
+    node: int
+    name: str
+    status: Literal["install", "drift", "same", "remove", "keep"]
+    """``keep``: the plugin goes, but another one needs it or it was there before."""
+    task: int
+    installed: str = ""
+    version: str = ""
+    """The version to install; empty: version decided on the node."""
+    constraint: str = ""
+    origins: list[int] = []
+
+
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task with everything that is the same on all nodes."""
+
+    name: str
+    """``plugin.id``; anchors have no instances and do not appear."""
+    plugin: str
+    kind: str
+    """packages, files, service, shell, script, upload, reboot, wait_for or check."""
+    title: str = ""
+    contribution: str = ""
+    timeout: int = 600
+    retries: int = 0
+    retry_interval: float = 5.0
+    idempotent: bool = True
+    concurrency: int = 0
+    after: list[int] = []
+    """Same node: indexes of tasks that come first (all smaller than this one's own)."""
+    barriers: list[int] = []
+    """Across nodes: indexes into ``Plan.barriers`` that must be open."""
+
+
+class Barrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Opens when a task is finished on all (or any) nodes of a group: one node of the graph instead of N x N edges."""
+
+    task: int
+    group: int
+    """Index into ``Plan.groups``: only nodes that have an instance of the task count."""
+    wait: Literal["all", "any"] = "all"
+
+
+class PlannedInstance(msgspec.Struct, frozen=True, array_like=True):
+    """One task on one node."""
+
+    task: int
+    node: int
+    action: int
+    """Index into ``Plan.actions``."""
+    inputs: str
+    """Hash of everything that the result depends on."""
+    run: str = ""
+    """Why it runs: ``new``, ``inputs``, ``drift``, ``triggered``, ``always``, ``remove``, ``check``; empty: skipped, nothing changed."""
+
+
+class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node in the plan."""
+
+    id: str
+    name: str
+    roles: list[str]
+    removing: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The whole of what a deployment would do.
+
+    Tasks are in an order that fits every dependency. An instance may start when on its node all instances of
+    ``task.after`` are finished or skipped and all ``task.barriers`` are open.
+    """
+
+    environment_id: str
+    environment_name: str
+    nodes: list[PlannedNode]
+    tasks: list[PlannedTask]
+    instances: list[PlannedInstance]
+    """Ordered by node, then task."""
+    actions: list[Action]
+    contents: list[PlannedContent]
+    befores: list[str]
+    files: list[PlannedFile]
+    packages: list[PlannedPackage]
+    origins: list[Origin]
+    barriers: list[Barrier] = []
+    groups: list[list[int]] = []
+    """Groups of nodes, e.g. those of a role: indexes into ``nodes``."""
+    tolerance: dict[str, int | str] = {}
+    """Role -> how many of its nodes may fail."""
+    warnings: list[str] = []
+    remove_plugins: list[str] = []
+    """Plugins that are gone from the environment when this plan is carried out."""
+    keyed_hashes: dict[str, str] = {}
+    """For contents with secrets: index (as text) -> HMAC of the final bytes; filled in outside planning."""
+    snapshot: str = ""
+    """Content hash of the snapshot."""
+    format: Literal[1] = 1

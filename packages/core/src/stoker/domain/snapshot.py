@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots: everything that a plan is a function of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from stoker.domain.node import Facts, Observation
+
+
+class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One plugin version as planning sees it."""
+
+    name: str
+    version: str
+    digest: str
+    """SHA-256 of the bundle."""
+    contributions: list[dict[str, object]]
+    """As in the manifest (``point`` names the class); read with ``stoker_sdk.manifest``."""
+    settings: dict[str, object] = {}
+    """Complete settings: defaults filled in; a secret stands as ``{"$secret": PATH, "version": N}``."""
+    templates: dict[str, str] = {}
+    """Templates of the bundle that contributions name: path -> text."""
+    blobs: dict[str, str] = {}
+    """Other files of the bundle that contributions name: path -> SHA-256."""
+    removing: bool = False
+    """Disabled, but not yet taken from the nodes: the plan undoes it."""
+
+
+class AppliedFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that Stoker wrote."""
+
+    sha256: str
+    plugins: list[str]
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+    keyed_hash: str = ""
+    """For files with secrets: HMAC of the final bytes instead of a plain hash."""
+
+
+class AppliedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A package that Stoker was asked to have."""
+
+    plugins: list[str]
+    brought: bool = True
+    """Whether Stoker installed it; what was there before is never removed."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What deployments did on a node up to now."""
+
+    files: dict[str, AppliedFile] = {}
+    packages: dict[str, AppliedPackage] = {}
+    tasks: dict[str, str] = {}
+    """Task name -> hash of its inputs when it last succeeded."""
+
+
+class NodeInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One node as planning sees it."""
+
+    id: str
+    name: str
+    address: str
+    roles: list[str]
+    facts: Facts
+    observed: Observation
+    applied: Applied = Applied()
+    removing: bool = False
+    """The node is being taken out of the environment."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole input of a plan; two equal snapshots give two equal plans, byte for byte."""
+
+    environment_id: str
+    environment_name: str
+    plugins: list[PluginInput]
+    """Ordered by name."""
+    nodes: list[NodeInput]
+    """Ordered by name."""
+    marker: str
+    """An unguessable text that planning puts around secret places; the same for one environment."""
+    roles: dict[str, int | str] = {}
+    """Tolerance per role as the operator set it; the plugins' roles give the defaults."""
+    secret_hashes: dict[str, str] = {}
+    """``NODE PATH`` -> keyed hash of the file's bytes found on the node, for files with secrets."""
+    format: Literal[1] = 1

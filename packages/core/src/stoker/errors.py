@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every error of the control plane: who, what, where and the remedy, with the HTTP status that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class StokerError(Exception):
+    """The base of all errors of the control plane.
+
+    Attributes:
+        status: the HTTP status that the API answers with.
+        kind: a stable word for programs, the last part of the problem's ``type``.
+        detail: who, what and where.
+        remedy: what to do about it.
+        data: further fields of the problem document, e.g. ``findings``.
+    """
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str, *, remedy: str = "", **data: Any) -> None:  # noqa: ANN401  fields of a JSON document
+        """Keep the parts; the message is detail and remedy."""
+        self.detail = detail
+        self.remedy = remedy
+        self.data = data
+        super().__init__(f"{detail} {remedy}".strip())
+
+
+class InvalidInputError(StokerError, ValueError):
+    """What was given does not fit; ``findings`` names each fault."""
+
+    status = 422
+    kind = "invalid-input"
+
+    def __init__(self, detail: str, *, remedy: str = "", findings: Sequence[object] = (), **data: Any) -> None:  # noqa: ANN401
+        """Add the findings to the data."""
+        super().__init__(detail, remedy=remedy, findings=list(findings), **data)
+
+
+class NotFoundError(StokerError, LookupError):
+    """There is no such thing."""
+
+    status = 404
+    kind = "not-found"
+
+
+class ConflictError(StokerError):
+    """It clashes with something that is there; nothing was changed."""
+
+    status = 409
+    kind = "conflict"
+
+    def __init__(self, detail: str, *, remedy: str = "", findings: Sequence[object] = (), **data: Any) -> None:  # noqa: ANN401
+        """Add the findings to the data."""
+        super().__init__(detail, remedy=remedy, findings=list(findings), **data)
+
+
+class UnauthorizedError(StokerError, PermissionError):
+    """Nobody is signed in, or the token is wrong."""
+
+    status = 401
+    kind = "unauthorized"
+
+
+class ForbiddenError(StokerError, PermissionError):
+    """The caller may not do this, or the Host is not configured."""
+
+    status = 403
+    kind = "forbidden"
+
+
+class PlanningError(StokerError):
+    """A plan cannot be made; ``findings`` names plugin, contribution and file."""
+
+    status = 422
+    kind = "planning-failed"
+
+    def __init__(self, detail: str, *, remedy: str = "", findings: Sequence[object] = (), **data: Any) -> None:  # noqa: ANN401
+        """Add the findings to the data."""
+        super().__init__(detail, remedy=remedy, findings=list(findings), **data)
+
+
+class NodeError(StokerError):
+    """A node cannot be reached or refused something."""
+
+    status = 502
+    kind = "node"
+
+    def __init__(self, node: str, detail: str, *, remedy: str = "", **data: Any) -> None:  # noqa: ANN401
+        """Name the node first."""
+        self.node = node
+        super().__init__(f"node {node}: {detail}", remedy=remedy, node=node, **data)
+
+
+class NodeUnreachableError(NodeError, ConnectionError):
+    """No connection, or it was lost and did not come back in time."""
+
+    kind = "node-unreachable"
+
+
+class HostKeyChangedError(NodeError, ConnectionError):
+    """The node shows another host key than before."""
+
+    kind = "host-key-changed"
+
+
+class NodeAuthenticationError(NodeError, PermissionError):
+    """The node refuses our key or sudo."""
+
+    kind = "node-authentication"
+
+
+class AttemptExistsError(NodeError):
+    """The spool on the node holds this attempt already: it was claimed before."""
+
+    kind = "attempt-exists"
+
+
+class ConfigurationError(StokerError, ValueError):
+    """The server's own configuration does not fit."""
+
+    kind = "configuration"

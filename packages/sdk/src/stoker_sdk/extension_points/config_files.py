@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration files: typed entries that are merged into complete files with provenance per line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from stoker_sdk.model.contribution import Contribution, ExtensionPoint
+from stoker_sdk.model.expression import Value
+from stoker_sdk.model.finding import Finding
+
+
+class _Entry(Contribution, frozen=True, kw_only=True):
+    """What all entries have in common."""
+
+    path: str
+    """The file on the node: an absolute path."""
+    roles: Sequence[str] = ("*",)
+    """The roles whose nodes get the entry; ``*`` for every node."""
+
+
+class ConfigFile(_Entry, frozen=True, kw_only=True, tag="config_files.file"):
+    """Declares a file that entries are merged into: its format, owner and mode. Several plugins may declare it alike."""
+
+    format: Literal["ini", "yaml", "plain"]
+    """``ini``: sections with ``key = value``. ``yaml``: a tree; a section is a dotted path. ``plain``: lines ``key value``."""
+    owner: str = "root"
+    """User that owns it."""
+    group: str = "root"
+    """Group that owns it."""
+    mode: str = "0644"
+    """Permissions, octal."""
+    header: str = ""
+    """A comment for the top of the file (lines without comment signs)."""
+
+    @property
+    def label(self) -> str:
+        """``config_files.file PATH``."""
+        return f"config_files.file {self.path}"
+
+
+class Option(_Entry, frozen=True, kw_only=True, tag="config_files.option"):
+    """One value of one key; two different values at one level are a conflict."""
+
+    key: str
+    """The option's name."""
+    value: Value
+    """Its value; ``None`` leaves the option out. In ``plain`` files ``True`` writes the key alone."""
+    section: str = ""
+    """The section (``ini``), the dotted path (``yaml``); empty for the top. Not used by ``plain``."""
+    level: Literal["default", "set"] = "set"
+    """``default`` gives way to ``set``; the operator's override wins over both."""
+
+    @property
+    def label(self) -> str:
+        """``config_files.option PATH [section] key``."""
+        place = f"[{self.section}] " if self.section else ""
+        return f"config_files.option {self.path} {place}{self.key}"
+
+
+class ListItem(_Entry, frozen=True, kw_only=True, tag="config_files.list_item"):
+    """Items of a list option: an ordered set that several plugins add to."""
+
+    key: str
+    """The list option's name. In ``plain`` files each item becomes a line ``key item``."""
+    items: Value
+    """One item, a list of items, or an expression that gives either."""
+    section: str = ""
+    """The section (``ini``), the dotted path (``yaml``); empty for the top. Not used by ``plain``."""
+    before: Sequence[str] = ()
+    """Items that must come after these."""
+    after: Sequence[str] = ()
+    """Items that must come before these."""
+    weight: int = 0
+    """Among items that no order binds: lower comes first; then by text."""
+    separator: str = ","
+    """What stands between items in ``ini`` files; all who add must agree."""
+
+    @property
+    def label(self) -> str:
+        """``config_files.list_item PATH [section] key``."""
+        place = f"[{self.section}] " if self.section else ""
+        return f"config_files.list_item {self.path} {place}{self.key}"
+
+
+class WholeFile(_Entry, frozen=True, kw_only=True, tag="config_files.whole_file"):
+    """A complete file, as text or as a Jinja2 template of the bundle; nobody else can add to it."""
+
+    content: Value = None
+    """The text; or use ``template``."""
+    template: str | None = None
+    """A Jinja2 template's path inside the plugin's folder; it sees the same variables as expressions."""
+    owner: str = "root"
+    """User that owns it."""
+    group: str = "root"
+    """Group that owns it."""
+    mode: str = "0644"
+    """Permissions, octal."""
+
+    @property
+    def label(self) -> str:
+        """``config_files.whole_file PATH``."""
+        return f"config_files.whole_file {self.path}"
+
+    def check(self) -> Iterable[Finding]:
+        """Exactly one source."""
+        if (self.content is None) == (self.template is None):
+            yield Finding(rule="C001", field="content", message="Give either content or template.", remedy="Remove one of the two, or add one.")
+
+
+POINT = ExtensionPoint(name="config_files", combines="patch", contributions=(ConfigFile, Option, ListItem, WholeFile))

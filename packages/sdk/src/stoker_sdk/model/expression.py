@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Expressions: the one language (CEL) for values and conditions, and ``ref``, which writes it in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+
+class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A CEL expression over what an environment knows; in JSON and YAML ``{"$cel": "settings.text"}``.
+
+    The variables that an expression may use:
+
+    - ``settings``: the plugin's own settings in the environment; secrets are opaque texts that may be joined to others.
+    - ``node``: the node that the value is for: ``id``, ``name``, ``address``, ``roles`` and ``facts``.
+    - ``nodes``: all nodes of the environment, each like ``node``, ordered by name.
+    - ``by_role``: a map from a role's name to its nodes, ordered by name (an empty list if it has none).
+    - ``environment``: ``id`` and ``name``.
+    """
+
+    source: str = msgspec.field(name="$cel")
+    """The text of the expression, CEL syntax."""
+
+
+Scalar: TypeAlias = str | int | float | bool | None
+"""A constant of a contribution's field."""
+
+Value: TypeAlias = Scalar | Expression | Sequence[str | int | float | bool | Expression]
+"""A constant, an expression, or a list of both."""
+
+Condition: TypeAlias = Expression | str | None
+"""An expression (or its CEL text) that must be true for the contribution to count; ``None`` means always."""
+
+
+def condition_source(condition: Condition) -> str | None:
+    """The CEL text of a condition, or ``None`` if there is none."""
+    return condition.source if isinstance(condition, Expression) else condition
+
+
+def _operand(value: Reference | Expression | Scalar) -> str:
+    if isinstance(value, Reference):
+        return value.source
+    if isinstance(value, Expression):
+        return f"({value.source})"
+    return json.dumps(value)
+
+
+class Reference(Expression, frozen=True, forbid_unknown_fields=True):
+    """An expression that grows by attribute access, indexing and operators; made from ``ref``."""
+
+    def __getattr__(self, name: str) -> Reference:
+        """Reach into a field: ``ref.settings.text``."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Reference(f"{self.source}.{name}")
+
+    def __getitem__(self, key: str | int) -> Reference:
+        """Reach into a map or list: ``ref.by_role["web"][0]``."""
+        return Reference(f"{self.source}[{json.dumps(key)}]")
+
+    def __add__(self, other: Reference | Expression | str | int | float) -> Reference:
+        """Join texts or add numbers."""
+        return Reference(f"({self.source} + {_operand(other)})")
+
+    def __radd__(self, other: str | int | float) -> Reference:
+        """Join texts or add numbers, the constant first."""
+        return Reference(f"({_operand(other)} + {self.source})")
+
+    def equals(self, other: Reference | Expression | Scalar) -> Reference:
+        """A condition: this is equal to the other (``==`` itself compares the Python objects)."""
+        return Reference(f"({self.source} == {_operand(other)})")
+
+
+class _Root:
+    """Where every reference begins: ``ref.settings``, ``ref.node``, ``ref.nodes``, ``ref.by_role``, ``ref.environment``."""
+
+    settings: Final = Reference("settings")
+    node: Final = Reference("node")
+    nodes: Final = Reference("nodes")
+    by_role: Final = Reference("by_role")
+    environment: Final = Reference("environment")
+
+    def __call__(self, source: str) -> Reference:
+        """Any CEL text: ``ref("settings.servers.map(s, s + ' iburst')")``."""
+        return Reference(source)
+
+
+ref: Final = _Root()
+"""Writes expressions in Python."""
+
+Environment: TypeAlias = Mapping[str, Value]
+"""Environment variables of a command: name -> value. Values reach the command quoted, never as shell text."""
