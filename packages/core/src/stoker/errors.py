@@ -124,3 +124,10 @@ class ConfigurationError(StokerError, ValueError):
     """The server's own configuration does not fit."""
 
     kind = "configuration"
+
+
+class ServerUnreachableError(StokerError, ConnectionError):
+    """The client gets no answer from the server."""
+
+    status = 503
+    kind = "server-unreachable"
