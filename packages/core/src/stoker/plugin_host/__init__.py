@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Installed plugin versions: unpacking, registry, and the one place that catches what a plugin does."""
+"""Plugins on this server: the store of installed bundles, what is in them, and processes with limits."""

@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The server's configuration: built-in values, then a TOML file, then STOKER_* variables, then flags."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from stoker.errors import ConfigurationError
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+"""Hosts that name this machine alone."""
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a server can be told."""
+
+    data_dir: Path
+    """Database, keys, admin token and plugins; readable by the server's user alone."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 8550
+    """The TCP port to listen on."""
+    hosts: list[str] = []
+    """Names under which clients may reach the server, besides those of loopback and ``host``."""
+    tls_cert: Path | None = None
+    """A certificate in PEM; without one, a self-signed one is made where the server listens off loopback."""
+    tls_key: Path | None = None
+    """The certificate's key in PEM."""
+    tls: bool = False
+    """Whether to use TLS on loopback too."""
+    max_upload_bytes: int = 256 * 1024 * 1024
+    """Largest bundle that is taken."""
+    planning_memory_bytes: int = 1024 * 1024 * 1024
+    """What a planning process may take."""
+    planning_seconds: int = 120
+    """How long a planning process may run."""
+    fleet_socket: Path | None = None
+    """The socket of the simulated fleet; ``fleet.sock`` in the data folder by default."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is."""
+        return f"sqlite:///{self.data_dir / 'stoker.db'}"
+
+    @property
+    def token_file(self) -> Path:
+        """The file with the admin token."""
+        return self.data_dir / "admin-token"
+
+    @property
+    def fleet(self) -> Path:
+        """The socket of the simulated fleet."""
+        return self.fleet_socket or self.data_dir / "fleet.sock"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the server speaks TLS: always off loopback."""
+        return self.tls or self.tls_cert is not None or not self.on_loopback
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches the server."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  compared, not bound
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.uses_tls else 'http'}://{shown}:{self.port}"
+
+
+def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """``$STOKER_DATA``, or the usual place for a user's data."""
+    if given := environment.get("STOKER_DATA"):
+        return Path(given).expanduser()
+    base = environment.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "stoker"
+
+
+def load_config(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, object] | None = None,
+) -> ServerConfig:
+    """Put the configuration together.
+
+    Args:
+        file: a TOML file with fields of :class:`ServerConfig`; ``$STOKER_CONFIG`` if not given.
+        environment: variables such as ``STOKER_PORT``.
+        flags: values given on the command line; ``None`` values do not count.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a field is unknown or does not fit.
+    """
+    if file is None and (named := environment.get("STOKER_CONFIG")):
+        file = Path(named)
+    values: dict[str, object] = {"data_dir": str(default_data_dir(environment))}
+    if file is not None:
+        values |= _read_toml(file)
+    for name in ServerConfig.__struct_fields__:
+        if (given := environment.get(f"STOKER_{name.upper()}")) is not None:
+            values[name] = given.split(",") if name == "hosts" else given
+    values |= {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return msgspec.convert(values, ServerConfig, strict=False)
+    except msgspec.ValidationError as error:
+        where = f"configuration ({file})" if file else "configuration"
+        raise ConfigurationError(
+            f"{where}: {error}.", remedy="The manual lists every field under 'Server configuration'."
+        ) from error
+
+
+def _read_toml(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise ConfigurationError(
+            f"configuration {file} cannot be read: {error.strerror}.", remedy="Check the path and its permissions."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration {file} is not TOML: {error}.", remedy="Mend the file at that place.") from error

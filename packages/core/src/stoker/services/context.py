@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every use case works with: configuration, database, vault, plugins, transports, orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from stoker.config import ServerConfig
+from stoker.db.database import Database
+from stoker.db.vault import Vault
+from stoker.plugin_host.store import PluginStore
+from stoker.transport import Transport
+
+T = TypeVar("T")
+
+
+class DeploymentEngine(Protocol):
+    """What services ask of the orchestrator; all calls may come from any thread and return at once."""
+
+    def start(self, deployment_id: str) -> None:
+        """Begin to carry out a deployment."""
+        ...
+
+    def stop(self, deployment_id: str) -> None:
+        """Ask a deployment to end gracefully."""
+        ...
+
+    async def recover(self) -> None:
+        """Go on with deployments that a dead server left behind; called once in the server's event loop."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all deployments; attempts on nodes run on."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ServerContext:
+    """The parts of a running server, made in ``stoker.app``; handlers get it as the dependency ``context``."""
+
+    config: ServerConfig
+    database: Database
+    vault: Vault
+    store: PluginStore
+    transports: dict[str, Transport] = field(default_factory=dict)
+    orchestrator: DeploymentEngine | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    """The server's event loop, once it runs."""
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do asynchronous work from a handler's thread and wait for its result; without a server's loop, in a loop of its own."""
+        if self.loop is None:
+            return asyncio.run(work)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
