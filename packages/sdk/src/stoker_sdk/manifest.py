@@ -112,9 +112,17 @@ def _finding(error: msgspec.ValidationError, document: Mapping[str, object], ind
     )
 
 
+def _any_value(kind: type) -> dict[str, object]:
+    if kind is object:
+        return {}
+    raise NotImplementedError(kind)
+
+
 def manifest_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of manifests and of ``plugin.yaml``, made from the classes."""
-    (_, contribution), components = msgspec.json.schema_components([Plugin, _contribution_union()], ref_template="#/$defs/{name}")
+    (_, contribution), components = msgspec.json.schema_components(
+        [Plugin, _contribution_union()], schema_hook=_any_value, ref_template="#/$defs/{name}"
+    )
     components["Plugin"]["properties"]["contributions"] = {"type": "array", "items": contribution}
     components["Plugin"]["properties"]["format"] = {"const": FORMAT}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$ref": "#/$defs/Plugin", "$defs": components}
