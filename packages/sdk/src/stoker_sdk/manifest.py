@@ -114,7 +114,7 @@ def _finding(error: msgspec.ValidationError, document: Mapping[str, object], ind
 
 def _any_value(kind: type) -> dict[str, object]:
     if kind is object:
-        return {}
+        return {"description": "Any JSON value."}
     raise NotImplementedError(kind)
 
 
