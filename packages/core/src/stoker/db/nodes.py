@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of nodes, and what a transport needs to reach one."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Row, delete, exists, or_, select, update
+
+from stoker.db import tables
+from stoker.db.environments import deployment_running
+from stoker.db.vault import Vault
+from stoker.domain.node import NodeTarget
+from stoker.errors import ConfigurationError, NotFoundError
+
+MAX_JUMPS = 4
+
+
+def find_node(connection: Connection, key: str) -> Row[tuple[object, ...]]:
+    """A node by its id or name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    table = tables.nodes
+    row = connection.execute(select(table).where(or_(table.c.id == key, table.c.name == key))).first()
+    if row is None:
+        raise NotFoundError(f"node {key!r} is not there.", remedy="'stoker nodes list' shows all.")
+    return row
+
+
+def node_target(connection: Connection, vault: Vault, node_id: str, *, jumps: int = 0) -> NodeTarget:
+    """Everything that a transport needs to reach a node, its private key in the clear.
+
+    Raises:
+        NotFoundError: there is no such node.
+        ConfigurationError: its jump hosts go in a circle.
+    """
+    row = find_node(connection, node_id)
+    if jumps > MAX_JUMPS:
+        raise ConfigurationError(
+            f"node {row.name}: more than {MAX_JUMPS} jump hosts.", remedy="Look for a circle among jump hosts."
+        )
+    key = ""
+    if row.credential_id is not None:
+        credentials = tables.credentials
+        stored = connection.execute(select(credentials.c.private_key).where(credentials.c.id == row.credential_id)).scalar_one()
+        key = vault.decrypt(stored).decode()
+    return NodeTarget(
+        id=row.id,
+        name=row.name,
+        transport=row.transport,
+        address=row.address,
+        port=row.port,
+        user=row.user,
+        private_key=key,
+        sudo=bool(row.sudo),
+        jump=None if row.jump_node_id is None else node_target(connection, vault, row.jump_node_id, jumps=jumps + 1),
+        host_key=row.host_key,
+    )
+
+
+def roles_of_nodes(connection: Connection, environment_id: str | None = None) -> dict[str, list[str]]:
+    """Node id -> its roles in order."""
+    roles, nodes = tables.node_roles, tables.nodes
+    query = select(roles.c.node_id, roles.c.role).order_by(roles.c.role)
+    if environment_id is not None:
+        query = query.join(nodes, nodes.c.id == roles.c.node_id).where(nodes.c.environment_id == environment_id)
+    found: dict[str, list[str]] = {}
+    for node_id, role in connection.execute(query):
+        found.setdefault(node_id, []).append(role)
+    return found
+
+
+def node_was_deployed(connection: Connection, node_id: str, name: str, environment_id: str) -> bool:
+    """Whether anything of ours may be on the node."""
+    events, deployments = tables.deployment_events, tables.deployments
+    if deployment_running(connection, environment_id):
+        return True
+    ours = select(deployments.c.id).where(deployments.c.environment_id == environment_id)
+    checks = [
+        exists().where(table.c.node_id == node_id)
+        for table in (tables.applied_files, tables.applied_packages, tables.applied_tasks)
+    ]
+    checks.append(
+        exists().where(events.c.deployment_id.in_(ours), events.c.kind == "dispatched", events.c.node.in_((node_id, name)))
+    )
+    return bool(connection.execute(select(or_(*checks))).scalar())
+
+
+def release_node(connection: Connection, node_id: str) -> None:
+    """Take a node out of its environment, now that nothing of ours is on it; the caller bumps the revision."""
+    for table in (tables.node_roles, tables.applied_files, tables.applied_packages, tables.applied_tasks):
+        connection.execute(delete(table).where(table.c.node_id == node_id))
+    connection.execute(update(tables.nodes).where(tables.nodes.c.id == node_id).values(environment_id=None, removing=False))
