@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which environment, plan or deployment is meant when a command does not say."""
+
+from __future__ import annotations
+
+from stoker.client import StokerClient
+from stoker.errors import InvalidInputError, NotFoundError
+
+
+def environment(client: StokerClient, given: str | None) -> str:
+    """The environment that is named (or in STOKER_ENV), else the only one."""
+    if given:
+        return given
+    known = sorted(found["name"] for found in client.environments())
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise InvalidInputError("there is no environment yet.", remedy="Make one with 'stoker env create NAME'.")
+    raise InvalidInputError(
+        f"there are {len(known)} environments ({', '.join(known[:8])}) and none is named.", remedy="Name one, or set STOKER_ENV."
+    )
+
+
+def plan(client: StokerClient, given: str | None, in_environment: str | None) -> str:
+    """The plan that is named, else the latest of the environment."""
+    if given and given != "latest":
+        return given
+    chosen = environment(client, in_environment)
+    known = client.plans(chosen)
+    if not known:
+        raise NotFoundError(f"environment {chosen} has no plan yet.", remedy=f"Make one with 'stoker plan create {chosen}'.")
+    return known[0]["id"]
+
+
+def deployment(client: StokerClient, given: str | None, in_environment: str | None) -> str:
+    """The deployment that is named, else the latest of the environment."""
+    if given and given != "latest":
+        return given
+    chosen = environment(client, in_environment)
+    known = client.deployments(chosen)
+    if not known:
+        raise NotFoundError(f"environment {chosen} was never deployed.", remedy=f"Deploy it with 'stoker deploy {chosen}'.")
+    return known[0]["id"]

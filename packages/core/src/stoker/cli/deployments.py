@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""``stoker deployments``: list, show, watch, attempts, stop, retry, answer."""
+
+from __future__ import annotations
+
+import click
+
+from stoker.cli import choose, complete, output
+from stoker.cli.session import connect
+from stoker.cli.watching import follow, tell_end
+from stoker.client import FINAL_STATES
+
+_deployment = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=complete.deployments)
+_latest = click.argument("deployment", metavar="[DEPLOYMENT]", required=False, shell_complete=complete.deployments)
+_environment = click.option(
+    "--env", "environment", envvar="STOKER_ENV", shell_complete=complete.environments, help="The environment whose latest one is meant."
+)
+
+
+@click.group()
+def deployments() -> None:
+    """Follow, stop, retry and look into deployments."""
+
+
+@deployments.command("list")
+@click.argument("environment", metavar="[ENV]", required=False, envvar="STOKER_ENV", shell_complete=complete.environments)
+@output.json_option
+def list_deployments(environment: str | None, as_json: bool) -> None:
+    """List an environment's deployments, newest first.
+
+    \b
+    Examples:
+      stoker deployments list lab
+    """
+    client = connect()
+    found = client.deployments(choose.environment(client, environment))
+    if as_json:
+        output.write_items(found)
+        return
+    rows = []
+    for item in found:
+        state, created_at = output.state_text(item.get("state", "")), item.get("created_at")
+        rows.append((item["id"], state, output.when(created_at), output.between(created_at, item.get("finished_at")), item.get("plan"), item.get("reason")))
+    output.table(
+        ("DEPLOYMENT", "STATE", "STARTED", "TOOK", "PLAN", "REASON"), rows, empty="No deployments. Start one with 'stoker deploy'."
+    )
+
+
+@deployments.command()
+@_latest
+@_environment
+@output.json_option
+def show(deployment: str | None, environment: str | None, as_json: bool) -> None:
+    """Show a deployment with the state of each node; without DEPLOYMENT the latest one.
+
+    \b
+    Examples:
+      stoker deployments show
+      stoker deployments show 81c0de --json
+    """
+    client = connect()
+    found = client.deployment(choose.deployment(client, deployment, environment))
+    if as_json:
+        output.write_json(found)
+        return
+    state = found.get("state", "")
+    output.pairs(
+        [
+            ("deployment", found["id"]),
+            ("environment", found.get("environment")),
+            ("plan", found.get("plan")),
+            ("state", output.state_text(state)),
+            ("reason", found.get("reason")),
+            ("retry of", found.get("retry_of")),
+            ("started", output.when(found.get("created_at"))),
+            ("finished", output.when(found.get("finished_at"))),
+            ("tasks", ", ".join(f"{count} {name}" for name, count in (found.get("counts") or {}).items())),
+        ]
+    )
+    rows = []
+    for node in found.get("nodes") or []:
+        share = f"{node.get('finished', 0)}/{node.get('total', 0)}"
+        rows.append((node["node"], output.state_text(node.get("state", "")), share, node.get("task"), node.get("reason")))
+    output.table(("NODE", "STATE", "TASKS", "TASK", "REASON"), rows)
+    if state in FINAL_STATES and state != "ready":
+        tell_end(client, found)
+
+
+@deployments.command()
+@_latest
+@_environment
+def watch(deployment: str | None, environment: str | None) -> int:
+    """Follow a deployment to its end; Ctrl-C leaves it running.
+
+    \b
+    Examples:
+      stoker deployments watch
+    """
+    client = connect()
+    return follow(client, client.deployment(choose.deployment(client, deployment, environment)))
+
+
+@deployments.command()
+@_latest
+@_environment
+@click.option("--node", default="", shell_complete=complete.nodes, help="Only this node.")
+@click.option("--task", default="", help="Only this task (plugin.id).")
+@click.option("--output", "with_output", is_flag=True, help="With the last output of each.")
+@output.json_option
+def attempts(deployment: str | None, environment: str | None, node: str, task: str, with_output: bool, as_json: bool) -> None:
+    """The history: every try of every task on every node.
+
+    \b
+    Examples:
+      stoker deployments attempts --node n1
+      stoker deployments attempts 81c0de --task ntp.files --output
+    """
+    client = connect()
+    found = client.attempts(choose.deployment(client, deployment, environment), node=node, task=task)
+    if as_json:
+        output.write_items(found)
+        return
+    rows = []
+    for item in found:
+        started = item.get("started_at")
+        note = "not simulated" if item.get("simulated") else ("" if item.get("changed", True) else "nothing to do")
+        state, took = output.state_text(item.get("state", "")), output.between(started, item.get("finished_at"))
+        rows.append((item["node"], item["task"], item.get("attempt"), state, item.get("exit_status"), output.when(started), took, note))
+    output.table(("NODE", "TASK", "TRY", "STATE", "EXIT", "STARTED", "TOOK", "NOTE"), rows, empty="Nothing was tried yet.")
+    for item in found if with_output else []:
+        if (item.get("output") or "").strip():
+            output.say(f"\n{item['node']} {item['task']}", "bold")
+            output.say(item["output"].rstrip())
+
+
+@deployments.command()
+@_deployment
+def stop(deployment: str) -> None:
+    """Let what runs come to its end, and start nothing more.
+
+    \b
+    Examples:
+      stoker deployments stop 81c0de
+    """
+    connect().stop_deployment(deployment)
+    output.say(f"deployment {deployment} stops when the tasks that run now have ended")
+
+
+@deployments.command()
+@_deployment
+@click.option("--watch/--detach", "watching", default=True, show_default="watch", help="Follow it to its end, or return at once.")
+def retry(deployment: str, watching: bool) -> int:
+    """Go on from what failed.
+
+    \b
+    Examples:
+      stoker deployments retry 81c0de
+    """
+    client = connect()
+    started = client.retry_deployment(deployment)
+    output.say(f"deployment {started['id']} goes on from what failed in {deployment}")
+    return follow(client, started) if watching else 0
+
+
+@deployments.command()
+@_deployment
+@click.argument("node", shell_complete=complete.nodes)
+@click.argument("task")
+@click.argument("answer", type=click.Choice(["done", "rerun"]))
+def answer(deployment: str, node: str, task: str, answer: str) -> None:
+    """Say whether a task whose end nobody knows is done or must run again.
+
+    \b
+    Examples:
+      stoker deployments answer 81c0de n1 db.migrate done
+    """
+    connect().answer_unknown(deployment, node=node, task=task, answer=answer)
+    output.say(f"noted. Go on: stoker deployments retry {deployment}")

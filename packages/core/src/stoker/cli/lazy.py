@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""A group of commands that imports a command's module only when the command is used, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib import metadata
+from typing import cast
+
+import click
+import msgspec
+from click.shell_completion import CompletionItem
+
+PLUGIN_GROUP = "stoker.cli"
+"""The entry-point group through which other distributions add commands, e.g. ``stoker lab``."""
+
+
+class Lazy(msgspec.Struct, frozen=True):
+    """Where a command is, and what the help says of it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """Commands named in a table, and further ones from entry points."""
+
+    def __init__(self, *args: object, table: Mapping[str, Lazy], entry_points: bool = False, **kwargs: object) -> None:
+        """Take click's own arguments, and the table of commands."""
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed through to click as they are
+        self._table = dict(table)
+        self._entry_points = entry_points
+        self._added: dict[str, metadata.EntryPoint] | None = None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the table's order, then those of other distributions."""
+        return [*self._table, *sorted(set(self._others()) - set(self._table))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name in self._table:
+            entry = self._table[cmd_name]
+            return cast("click.Command", getattr(importlib.import_module(entry.module), entry.attribute))
+        other = self._others().get(cmd_name)
+        return cast("click.Command", other.load()) if other is not None else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing anything."""
+        rows = [(name, self._help(name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing anything."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=self._help(name)) for name in names] + options
+
+    def _others(self) -> dict[str, metadata.EntryPoint]:
+        if self._added is None:
+            found = metadata.entry_points(group=PLUGIN_GROUP) if self._entry_points else ()
+            self._added = {point.name: point for point in found}
+        return self._added
+
+    def _help(self, name: str) -> str:
+        if name in self._table:
+            return self._table[name].help
+        distribution = self._others()[name].dist
+        return f"Commands of {distribution.name}." if distribution is not None else ""

@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""``stoker nodes``: add, list, show, refresh, remove, forget-host-key."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import click
+
+from stoker.cli import complete, output
+from stoker.cli.session import connect
+from stoker.client.documents import NodeDocument
+
+
+@click.group()
+def nodes() -> None:
+    """Add, look at and remove nodes."""
+
+
+@nodes.command()
+@click.argument("name")
+@click.argument("address")
+@click.option("--port", type=click.IntRange(1, 65535), help="The SSH port [22].")
+@click.option("--user", help="Who to sign in as [root].")
+@click.option("--sudo/--no-sudo", default=None, help="Run everything through sudo (without a password).")
+@click.option("--credential", shell_complete=complete.credentials, help="The key to sign in with (see 'stoker credentials').")
+@click.option("--jump", metavar="NODE", shell_complete=complete.nodes, help="Go through another node.")
+@click.option("--transport", type=click.Choice(["ssh", "simulated"]), help="How to reach it [ssh].")
+@click.option("--refresh/--no-refresh", default=True, show_default=True, help="Connect at once, read the facts and remember the host key.")
+@output.json_option
+def add(
+    name: str,
+    address: str,
+    port: int | None,
+    user: str | None,
+    sudo: bool | None,
+    credential: str | None,
+    jump: str | None,
+    transport: str | None,
+    refresh: bool,
+    as_json: bool,
+) -> None:
+    """Add the node NAME that answers at ADDRESS.
+
+    \b
+    Examples:
+      stoker nodes add n1 10.0.0.11 --credential default
+      stoker nodes add n2 10.0.0.12 --user debian --sudo --credential default --jump n1
+    """
+    client = connect()
+    node = client.add_node(name, address, port=port, user=user, sudo=sudo, credential=credential, jump=jump, transport=transport)
+    if refresh:
+        node = client.refresh_node(name)
+    if as_json:
+        output.write_json(node)
+    elif refresh:
+        output.say(f"added {name}: {_summary(node)}")
+    else:
+        output.say(f"added {name}")
+
+
+@nodes.command("list")
+@output.json_option
+def list_nodes(as_json: bool) -> None:
+    """List all nodes.
+
+    \b
+    Examples:
+      stoker nodes list
+      stoker nodes list --json
+    """
+    found = connect().nodes()
+    if as_json:
+        output.write_items(found)
+        return
+    rows = [
+        (
+            node["name"], f"{node.get('user', '')}@{node.get('address', '')}:{node.get('port', 22)}" if node.get("transport") != "simulated" else "simulated",
+            node.get("environment"), ", ".join(node.get("roles") or []), output.state_text(node.get("status", "")), _system(node),
+        )
+        for node in found
+    ]  # fmt: skip
+    output.table(("NAME", "ADDRESS", "ENVIRONMENT", "ROLES", "STATUS", "SYSTEM"), rows, empty="No nodes. Add one with 'stoker nodes add NAME ADDRESS'.")
+
+
+@nodes.command()
+@click.argument("node", shell_complete=complete.nodes)
+@output.json_option
+def show(node: str, as_json: bool) -> None:
+    """Show a node with its facts.
+
+    \b
+    Examples:
+      stoker nodes show n1
+    """
+    found = connect().node(node)
+    if as_json:
+        output.write_json(found)
+    else:
+        _show(found)
+
+
+@nodes.command()
+@click.argument("names", metavar="NODE...", nargs=-1, required=True, shell_complete=complete.nodes)
+@output.json_option
+def refresh(names: tuple[str, ...], as_json: bool) -> None:
+    """Connect to nodes and read their facts.
+
+    \b
+    Examples:
+      stoker nodes refresh n1 n2
+    """
+    client = connect()
+    found = [client.refresh_node(name) for name in names]
+    if as_json:
+        output.write_items(found)
+        return
+    for node in found:
+        output.say(f"{node['name']}: {_summary(node)}")
+
+
+@nodes.command()
+@click.argument("node", shell_complete=complete.nodes)
+def remove(node: str) -> None:
+    """Remove a node that is in no environment.
+
+    \b
+    Examples:
+      stoker nodes remove n1
+    """
+    connect().remove_node(node)
+    output.say(f"removed {node}")
+
+
+@nodes.command("forget-host-key")
+@click.argument("node", shell_complete=complete.nodes)
+def forget_host_key(node: str) -> None:
+    """Forget the host key of a node that was installed anew; the next connection remembers the new one.
+
+    \b
+    Examples:
+      stoker nodes forget-host-key n1
+    """
+    connect().forget_host_key(node)
+    output.say(f"forgot the host key of {node}")
+
+
+def _system(node: NodeDocument) -> str:
+    facts = node.get("facts") or {}
+    if not facts.get("hostname") and not facts.get("os_id"):
+        return ""
+    name = facts.get("os_name") or f"{facts.get('os_id', '')} {facts.get('os_version', '')}".strip()
+    return f"{name}, {facts.get('cpus', 0)} CPU, {output.size(facts.get('memory_bytes', 0))}"
+
+
+def _summary(node: NodeDocument) -> str:
+    status = node.get("status", "")
+    reason = node.get("status_reason")
+    return f"{status}{f' ({reason})' if reason else ''}{', ' + _system(node) if _system(node) else ''}"
+
+
+def _show(node: NodeDocument) -> None:
+    facts = node.get("facts") or {}
+    disks = cast("list[dict[str, object]]", facts.get("disks") or [])
+    nics = cast("list[dict[str, object]]", facts.get("nics") or [])
+    output.pairs(
+        [
+            ("name", node["name"]), ("transport", node.get("transport")), ("address", node.get("address")), ("port", node.get("port")),
+            ("user", node.get("user")), ("sudo", "yes" if node.get("sudo") else ""), ("credential", node.get("credential")),
+            ("jump", node.get("jump")), ("environment", node.get("environment")), ("roles", ", ".join(node.get("roles") or [])),
+            ("status", output.state_text(node.get("status", ""))), ("reason", node.get("status_reason")), ("host key", node.get("host_key")),
+            ("facts of", output.when(node.get("facts_at"))), ("system", _system(node)), ("kernel", facts.get("kernel")),
+            ("disks", ", ".join(f"{disk.get('name')} {output.size(disk.get('size_bytes'))}" for disk in disks)),
+            ("interfaces", "; ".join(f"{nic.get('name')} {' '.join(cast('list[str]', nic.get('addresses') or []))}".rstrip() for nic in nics)),
+        ]
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""``stoker plugins``: install, list, show, uninstall."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stoker.cli import complete, output
+from stoker.cli.session import connect
+from stoker.client import StokerClient
+from stoker.errors import InvalidInputError, NotFoundError
+
+
+@click.group()
+def plugins() -> None:
+    """Install, list, show and uninstall plugins."""
+
+
+@plugins.command()
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@output.json_option
+def install(bundles: tuple[Path, ...], as_json: bool) -> None:
+    """Install one or more bundles (NAME-VERSION.stoker) in the running server.
+
+    \b
+    Examples:
+      stoker plugins install ntp-1.0.0.stoker
+      stoker plugins install dist/*.stoker
+    """
+    client = connect()
+    installed = []
+    for bundle in bundles:
+        try:
+            content = bundle.read_bytes()
+        except OSError as error:
+            raise InvalidInputError(
+                f"bundle {bundle} cannot be read: {error.strerror}.", remedy="Build one with 'stoker-plugin build' and name its file."
+            ) from error
+        plugin = client.install_plugin(content)
+        installed.append(plugin)
+        if not as_json:
+            output.say(f"installed {plugin['name']} {plugin['version']}: {plugin.get('title', '')}")
+    if as_json:
+        output.write_items(installed)
+
+
+@plugins.command("list")
+@output.json_option
+def list_plugins(as_json: bool) -> None:
+    """List the installed plugins, every version.
+
+    \b
+    Examples:
+      stoker plugins list
+      stoker plugins list --json
+    """
+    found = connect().plugins()
+    if as_json:
+        output.write_items(found)
+        return
+    rows = [
+        (plugin["name"], plugin["version"], plugin.get("title", ""), ", ".join(plugin.get("environments") or []), output.when(plugin.get("installed_at")))
+        for plugin in found
+    ]
+    output.table(
+        ("NAME", "VERSION", "TITLE", "USED BY", "INSTALLED"), rows, empty="No plugin is installed. Install one with 'stoker plugins install BUNDLE'."
+    )
+
+
+@plugins.command()
+@click.argument("plugin", metavar="NAME[=VERSION]", shell_complete=complete.plugin_versions)
+@output.json_option
+def show(plugin: str, as_json: bool) -> None:
+    """Show what one plugin version is and contributes.
+
+    \b
+    Examples:
+      stoker plugins show ntp
+      stoker plugins show ntp=1.0.0 --json
+    """
+    client = connect()
+    name, version = _one_version(client, plugin)
+    found = client.plugin(name, version)
+    if as_json:
+        output.write_json(found)
+        return
+    output.pairs(
+        [
+            ("name", found["name"]), ("version", found["version"]), ("title", found.get("title")), ("description", found.get("description")),
+            ("requires stoker", found.get("requires_stoker")), ("digest", found.get("digest")),
+            ("installed", output.when(found.get("installed_at"))), ("used by", ", ".join(found.get("environments") or [])),
+        ]
+    )  # fmt: skip
+    contributions = found.get("contributions") or found.get("manifest", {}).get("contributions") or []
+    if isinstance(contributions, list) and contributions:
+        output.say("contributes", "bold")
+        for contribution in contributions:
+            output.say(f"  {contribution.get('label') or _label(contribution)}")
+
+
+def _label(contribution: dict[str, object]) -> str:
+    """A contribution's point and, if it has one, its name."""
+    named = next((contribution[key] for key in ("id", "name", "path", "file") if isinstance(contribution.get(key), str)), "")
+    return f"{contribution.get('point', '')} {named}".rstrip()
+
+
+@plugins.command()
+@click.argument("plugin", metavar="NAME[=VERSION]", shell_complete=complete.plugin_versions)
+def uninstall(plugin: str) -> None:
+    """Remove a plugin version that no environment uses.
+
+    \b
+    Examples:
+      stoker plugins uninstall ntp=1.0.0
+    """
+    client = connect()
+    name, version = _one_version(client, plugin)
+    client.uninstall_plugin(name, version)
+    output.say(f"uninstalled {name} {version}")
+
+
+def _one_version(client: StokerClient, given: str) -> tuple[str, str]:
+    """NAME=VERSION, or NAME if only one version of it is installed."""
+    name, _, version = given.partition("=")
+    if version:
+        return name, version
+    versions = [found["version"] for found in client.plugins() if found["name"] == name]
+    if len(versions) == 1:
+        return name, versions[0]
+    if not versions:
+        raise NotFoundError(f"plugin {name} is not installed.", remedy="'stoker plugins list' shows what is.")
+    raise InvalidInputError(f"plugin {name} is installed in {len(versions)} versions.", remedy=f"Write {name}=VERSION with one of {', '.join(versions)}.")

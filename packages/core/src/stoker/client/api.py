@@ -1,0 +1,313 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The client: one typed method per endpoint of the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from stoker.client import documents as doc
+from stoker.client.connection import ConnectionSettings, error_of, find_token, tls_context, unreachable
+from stoker.client.events import read_events
+
+_T = TypeVar("_T")
+_PATIENCE = 300.0
+"""Seconds for which a follower waits for a server that is being restarted."""
+
+
+class StokerClient:
+    """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
+
+    def __init__(self, settings: ConnectionSettings | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
+        """Prepare the connection; nothing is sent yet.
+
+        Args:
+            settings: where the server is and who asks.
+            transport: what carries the requests, if not the network (tests).
+        """
+        self.settings = settings or ConnectionSettings()
+        token = find_token(self.settings)
+        self._http = httpx.Client(
+            base_url=self.settings.server,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=self.settings.timeout,
+            verify=True if transport else tls_context(self.settings),
+            transport=transport,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # Carrying requests
+
+    def _send(self, method: str, path: str, *, body: object = None, content: bytes | None = None, timeout: float | None = None, **query: object) -> object:
+        data = msgspec.json.encode(body) if body is not None else content
+        headers = {"Content-Type": "application/json" if body is not None else "application/octet-stream"} if data is not None else {}
+        given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items() if value not in (None, "")}
+        try:
+            response = self._http.request(
+                method, path, content=data, headers=headers, params=given, timeout=self.settings.timeout if timeout is None else timeout
+            )
+        except httpx.TransportError as error:
+            raise unreachable(self.settings.server, error) from error
+        if response.is_error:
+            raise error_of(response)
+        return msgspec.json.decode(response.content) if response.content else {}
+
+    def _one(self, kind: type[_T], method: str, path: str, *, body: object = None, timeout: float | None = None, **query: object) -> _T:
+        return cast("_T", self._send(method, path, body=body, timeout=timeout, **query))
+
+    def _many(self, kind: type[_T], path: str, **query: object) -> list[_T]:
+        answer = cast("dict[str, object]", self._send("GET", path, **query))
+        return cast("list[_T]", answer.get("items", []))
+
+    # The server
+
+    def health(self) -> doc.Json:
+        """Whether the server is up; needs no token."""
+        return self._one(dict[str, object], "GET", "/api/health")
+
+    def version(self) -> doc.Json:
+        """The server's version."""
+        return self._one(dict[str, object], "GET", "/api/version")
+
+    # Plugins
+
+    def install_plugin(self, bundle: bytes) -> doc.PluginDocument:
+        """Install a bundle; the server checks it again."""
+        return cast("doc.PluginDocument", self._send("POST", "/api/plugins", content=bundle))
+
+    def plugins(self) -> list[doc.PluginDocument]:
+        """The installed plugins, every version."""
+        return self._many(doc.PluginDocument, "/api/plugins")
+
+    def plugin(self, name: str, version: str) -> doc.PluginDocument:
+        """One plugin version."""
+        return self._one(doc.PluginDocument, "GET", f"/api/plugins/{_q(name)}/{_q(version)}")
+
+    def uninstall_plugin(self, name: str, version: str) -> None:
+        """Remove a version that no environment uses."""
+        self._send("DELETE", f"/api/plugins/{_q(name)}/{_q(version)}")
+
+    # Environments
+
+    def environments(self) -> list[doc.EnvironmentDocument]:
+        """All environments."""
+        return self._many(doc.EnvironmentDocument, "/api/environments")
+
+    def create_environment(self, name: str) -> doc.EnvironmentDocument:
+        """Make an empty environment."""
+        return self._one(doc.EnvironmentDocument, "POST", "/api/environments", body={"name": name})
+
+    def environment(self, environment: str) -> doc.EnvironmentDocument:
+        """One environment, by name or id."""
+        return self._one(doc.EnvironmentDocument, "GET", f"/api/environments/{_q(environment)}")
+
+    def delete_environment(self, environment: str) -> None:
+        """Delete an environment that has nothing on nodes."""
+        self._send("DELETE", f"/api/environments/{_q(environment)}")
+
+    def environment_plugins(self, environment: str) -> list[doc.EnabledPluginDocument]:
+        """The plugins of an environment with version, settings and problems."""
+        return self._many(doc.EnabledPluginDocument, f"/api/environments/{_q(environment)}/plugins")
+
+    def enable_plugin(
+        self, environment: str, plugin: str, *, version: str | None = None, settings: Mapping[str, object] | None = None
+    ) -> doc.EnabledPluginDocument:
+        """Enable a plugin, or change its version or settings; ``settings`` is the whole object."""
+        body: dict[str, object] = {}
+        if version is not None:
+            body["version"] = version
+        if settings is not None:
+            body["settings"] = settings
+        return self._one(doc.EnabledPluginDocument, "PUT", f"/api/environments/{_q(environment)}/plugins/{_q(plugin)}", body=body)
+
+    def disable_plugin(self, environment: str, plugin: str) -> doc.Json:
+        """Disable a plugin; the next deployment takes from the nodes what it brought."""
+        return self._one(dict[str, object], "DELETE", f"/api/environments/{_q(environment)}/plugins/{_q(plugin)}")
+
+    def roles(self, environment: str) -> list[doc.RoleDocument]:
+        """The roles that the plugins of an environment bring."""
+        return self._many(doc.RoleDocument, f"/api/environments/{_q(environment)}/roles")
+
+    def environment_nodes(self, environment: str) -> list[doc.NodeDocument]:
+        """The nodes of an environment with their roles."""
+        return self._many(doc.NodeDocument, f"/api/environments/{_q(environment)}/nodes")
+
+    def assign_node(self, environment: str, node: str, roles: Sequence[str]) -> doc.NodeDocument:
+        """Put a node into an environment with exactly these roles."""
+        return self._one(doc.NodeDocument, "PUT", f"/api/environments/{_q(environment)}/nodes/{_q(node)}", body={"roles": list(roles)})
+
+    def unassign_node(self, environment: str, node: str) -> doc.Json:
+        """Take a node out; the next deployment removes what was brought to it."""
+        return self._one(dict[str, object], "DELETE", f"/api/environments/{_q(environment)}/nodes/{_q(node)}")
+
+    def run_checks(self, environment: str) -> list[doc.CheckDocument]:
+        """Run every health check of an environment now."""
+        answer = self._one(dict[str, object], "POST", f"/api/environments/{_q(environment)}/checks", timeout=900)
+        return cast("list[doc.CheckDocument]", answer.get("items", []))
+
+    # Credentials
+
+    def credentials(self) -> list[doc.CredentialDocument]:
+        """The keys for reaching nodes, public halves only."""
+        return self._many(doc.CredentialDocument, "/api/credentials")
+
+    def add_credential(self, name: str, private_key: str | None = None) -> doc.CredentialDocument:
+        """Keep a private key, or let the server make one; the answer has the public key."""
+        body = {"name": name} if private_key is None else {"name": name, "private_key": private_key}
+        return self._one(doc.CredentialDocument, "POST", "/api/credentials", body=body)
+
+    def remove_credential(self, name: str) -> None:
+        """Delete a key that no node uses."""
+        self._send("DELETE", f"/api/credentials/{_q(name)}")
+
+    # Nodes
+
+    def nodes(self) -> list[doc.NodeDocument]:
+        """All nodes with their facts."""
+        return self._many(doc.NodeDocument, "/api/nodes")
+
+    def add_node(self, name: str, address: str, **fields: object) -> doc.NodeDocument:
+        """Add a node. ``fields``: port, user, sudo, credential, jump, transport; None leaves one out."""
+        body = {"name": name, "address": address, **{key: value for key, value in fields.items() if value is not None}}
+        return self._one(doc.NodeDocument, "POST", "/api/nodes", body=body)
+
+    def node(self, node: str) -> doc.NodeDocument:
+        """One node, by name or id."""
+        return self._one(doc.NodeDocument, "GET", f"/api/nodes/{_q(node)}")
+
+    def remove_node(self, node: str) -> None:
+        """Delete a node that is in no environment."""
+        self._send("DELETE", f"/api/nodes/{_q(node)}")
+
+    def refresh_node(self, node: str) -> doc.NodeDocument:
+        """Connect to a node and read its facts; the first host key is remembered."""
+        return self._one(doc.NodeDocument, "POST", f"/api/nodes/{_q(node)}/refresh", timeout=120)
+
+    def forget_host_key(self, node: str) -> doc.Json:
+        """Forget a node's host key, after it was installed anew."""
+        return self._one(dict[str, object], "POST", f"/api/nodes/{_q(node)}/forget-host-key")
+
+    # Plans
+
+    def create_plan(self, environment: str) -> doc.PlanDocument:
+        """Look at the nodes and plan."""
+        return self._one(doc.PlanDocument, "POST", f"/api/environments/{_q(environment)}/plans", timeout=900)
+
+    def plans(self, environment: str) -> list[doc.PlanDocument]:
+        """The plans of an environment, newest first."""
+        found = self._many(doc.PlanDocument, f"/api/environments/{_q(environment)}/plans")
+        return sorted(found, key=lambda plan: plan.get("created_at", 0.0), reverse=True)
+
+    def plan(self, plan: str) -> doc.PlanDocument:
+        """One plan's summary."""
+        return self._one(doc.PlanDocument, "GET", f"/api/plans/{_q(plan)}")
+
+    def plan_files(self, plan: str, *, node: str = "", everything: bool = False) -> list[doc.PlanFileDocument]:
+        """The files of a plan with their diffs; unchanged ones only with ``everything``."""
+        return self._many(doc.PlanFileDocument, f"/api/plans/{_q(plan)}/files", node=node, all=everything or None)
+
+    def plan_packages(self, plan: str) -> list[doc.PlanPackageDocument]:
+        """The packages of a plan."""
+        return self._many(doc.PlanPackageDocument, f"/api/plans/{_q(plan)}/packages")
+
+    def plan_tasks(self, plan: str, *, node: str = "") -> list[doc.PlanTaskDocument]:
+        """The tasks that a deployment of the plan runs, in order."""
+        return self._many(doc.PlanTaskDocument, f"/api/plans/{_q(plan)}/tasks", node=node)
+
+    def explain(self, plan: str, *, node: str, path: str, line: int) -> doc.ExplainDocument:
+        """Where one line of one planned file came from."""
+        return self._one(doc.ExplainDocument, "GET", f"/api/plans/{_q(plan)}/explain", node=node, path=path, line=line)
+
+    # Deployments
+
+    def deploy(self, environment: str, plan: str | None = None) -> doc.DeploymentDocument:
+        """Start a deployment of a plan, or of a new one."""
+        body = {} if plan is None else {"plan": plan}
+        return self._one(doc.DeploymentDocument, "POST", f"/api/environments/{_q(environment)}/deployments", body=body, timeout=900)
+
+    def deployments(self, environment: str) -> list[doc.DeploymentDocument]:
+        """The deployments of an environment, newest first."""
+        found = self._many(doc.DeploymentDocument, f"/api/environments/{_q(environment)}/deployments")
+        return sorted(found, key=lambda deployment: deployment.get("created_at", 0.0), reverse=True)
+
+    def deployment(self, deployment: str) -> doc.DeploymentDocument:
+        """One deployment with the state of each node."""
+        return self._one(doc.DeploymentDocument, "GET", f"/api/deployments/{_q(deployment)}")
+
+    def stop_deployment(self, deployment: str) -> doc.DeploymentDocument:
+        """Let what runs end, and start nothing more."""
+        return self._one(doc.DeploymentDocument, "POST", f"/api/deployments/{_q(deployment)}/stop")
+
+    def retry_deployment(self, deployment: str) -> doc.DeploymentDocument:
+        """Go on from what failed."""
+        return self._one(doc.DeploymentDocument, "POST", f"/api/deployments/{_q(deployment)}/retry", timeout=900)
+
+    def answer_unknown(self, deployment: str, *, node: str, task: str, answer: str) -> doc.DeploymentDocument:
+        """Say whether a task whose end is unknown was ``done`` or must ``rerun``."""
+        body = {"node": node, "task": task, "answer": answer}
+        return self._one(doc.DeploymentDocument, "POST", f"/api/deployments/{_q(deployment)}/answer", body=body)
+
+    def attempts(self, deployment: str, *, node: str = "", task: str = "") -> list[doc.AttemptDocument]:
+        """The history: every try of every task on every node."""
+        return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", node=node, task=task)
+
+    def events(self, deployment: str, *, after: int = 0, patience: float = _PATIENCE) -> Iterator[doc.EventDocument]:
+        """Follow a deployment's events to its end; a lost connection is opened again where it broke.
+
+        Args:
+            deployment: its id.
+            after: the id of the last event that is known already.
+            patience: seconds to wait for a server that does not answer before giving up.
+        """
+        last = after
+        silent_since: float | None = None
+        while True:
+            try:
+                for event in self._event_stream(deployment, last):
+                    silent_since = None
+                    last = event.get("id", last)
+                    yield event
+                    if event.get("kind") == "state" and event.get("state") in doc.FINAL_STATES:
+                        return
+                if self.deployment(deployment).get("state") in doc.FINAL_STATES:
+                    return
+            except (httpx.TransportError, ConnectionError) as error:
+                now = time.monotonic()
+                silent_since = silent_since or now
+                if now - silent_since > patience:
+                    raise unreachable(self.settings.server, error) from error
+            time.sleep(0.5)
+
+    def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last else {})
+        with self._http.stream("GET", f"/api/deployments/{_q(deployment)}/events", headers=headers, timeout=60.0) as response:
+            if response.is_error:
+                response.read()
+                raise error_of(response)
+            for event in read_events(response.iter_lines()):
+                document = cast("doc.EventDocument", msgspec.json.decode(event.data))
+                if event.id.isdigit():
+                    document["id"] = int(event.id)
+                yield document
+
+
+def _q(part: str) -> str:
+    """One segment of a path."""
+    return quote(part, safe="")

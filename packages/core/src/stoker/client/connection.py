@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reaching the server: address, token, certificate, and problem documents turned into errors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import httpx
+import msgspec
+
+from stoker import errors
+
+DEFAULT_SERVER = "http://127.0.0.1:8550"
+TOKEN_FILE = "admin-token"  # noqa: S105  a file's name
+_BY_STATUS: dict[int, type[errors.StokerError]] = {
+    401: errors.UnauthorizedError,
+    403: errors.ForbiddenError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+}
+
+
+class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach a server and who asks."""
+
+    server: str = DEFAULT_SERVER
+    """Its address, e.g. ``https://stoker.example.net:8550``."""
+    token: str = ""
+    """The bearer token; empty: read from the file ``admin-token`` in ``data``."""
+    data: str = ""
+    """The server's data folder, if it is on this machine; empty: the default one."""
+    ca: str = ""
+    """A file with the certificate authority that the server's certificate must come from."""
+    fingerprint: str = ""
+    """Or the SHA-256 fingerprint of the server's certificate, as the server prints it."""
+    timeout: float = 60.0
+    """Seconds to wait for an answer."""
+
+
+def default_data_folder() -> Path:
+    """The data folder where none is named: ``$STOKER_DATA`` or ``~/.local/share/stoker``."""
+    named = os.environ.get("STOKER_DATA", "")
+    return Path(named) if named else Path.home() / ".local" / "share" / "stoker"
+
+
+def find_token(settings: ConnectionSettings) -> str:
+    """The token: the one given, or the admin token in the data folder; empty if there is neither."""
+    if settings.token:
+        return settings.token
+    folder = Path(settings.data) if settings.data else default_data_folder()
+    try:
+        return (folder / TOKEN_FILE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise errors.UnauthorizedError(
+            f"the admin token in {folder / TOKEN_FILE} cannot be read: {error.strerror}.",
+            remedy="Run this as the user who started the server, or give --token or STOKER_TOKEN.",
+        ) from error
+
+
+def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | bool:
+    """What decides whether the server's certificate is the right one."""
+    if settings.fingerprint:
+        return _pinned(settings)
+    if settings.ca:
+        try:
+            return ssl.create_default_context(cafile=settings.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise errors.InvalidInputError(
+                f"the certificate authority in {settings.ca} cannot be read: {error}.", remedy="Give a PEM file with --ca."
+            ) from error
+    return True
+
+
+def _pinned(settings: ConnectionSettings) -> ssl.SSLContext:
+    """Trust exactly the certificate with the given fingerprint."""
+    url = httpx.URL(settings.server)
+    if url.scheme != "https":
+        raise errors.InvalidInputError(
+            f"a fingerprint is given, but {settings.server} is not an https address.", remedy="Write https://, or leave the fingerprint out."
+        )
+    wanted = settings.fingerprint.removeprefix("sha256:").removeprefix("SHA256:").replace(":", "").lower()
+    probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    probe.check_hostname = False
+    probe.verify_mode = ssl.CERT_NONE  # the fingerprint is the check
+    try:
+        with (
+            socket.create_connection((url.host, url.port or 443), timeout=settings.timeout) as raw,
+            probe.wrap_socket(raw, server_hostname=url.host) as connection,
+        ):
+            certificate = connection.getpeercert(binary_form=True) or b""
+    except OSError as error:
+        raise unreachable(settings.server, error) from error
+    shown = hashlib.sha256(certificate).hexdigest()
+    if shown != wanted:
+        raise errors.ServerUnreachableError(
+            f"the server at {settings.server} shows a certificate with the fingerprint {shown}, not {wanted}.",
+            remedy="If its certificate was renewed, take the new fingerprint from the server's log; otherwise somebody is in between.",
+        )
+    context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def unreachable(server: str, error: Exception) -> errors.ServerUnreachableError:
+    """The error for a server that does not answer."""
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return errors.ServerUnreachableError(
+            f"the server at {server} did not answer in time.", remedy="Look at the server's log, or try again."
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return errors.ServerUnreachableError(
+            f"the certificate of the server at {server} is not trusted: {error}.",
+            remedy="Give its certificate authority with --ca, or its fingerprint (the server prints it at start) with --fingerprint.",
+        )
+    return errors.ServerUnreachableError(
+        f"no server answers at {server}: {error}.", remedy="Start one with 'stoker serve', or name another one with --server or STOKER_SERVER."
+    )
+
+
+def error_classes() -> dict[str, type[errors.StokerError]]:
+    """Every error class by its kind."""
+    return {found.kind: found for found in _subclasses(errors.StokerError)}
+
+
+def _subclasses(base: type[errors.StokerError]) -> Iterator[type[errors.StokerError]]:
+    for found in base.__subclasses__():
+        yield found
+        yield from _subclasses(found)
+
+
+def error_of(response: httpx.Response) -> errors.StokerError:
+    """The error that a problem document means; data["kind"] keeps the server's word for it."""
+    try:
+        document = msgspec.json.decode(response.content, type=dict[str, object])
+    except msgspec.DecodeError:
+        document = {}
+    kind = str(document.get("type", "")).rpartition(":")[2]
+    detail = str(document.get("detail") or document.get("title") or f"the server answered {response.status_code} {response.reason_phrase}.")
+    remedy = str(document.get("remedy", "") or "")
+    data = {key: value for key, value in document.items() if key not in {"type", "title", "detail", "remedy", "status", "node"}}
+    data["kind"] = kind or "unknown"
+    if response.status_code == 401 and not remedy:
+        remedy = "Give the token with --token or STOKER_TOKEN, or the server's data folder with --data or STOKER_DATA."
+    found = error_classes().get(kind) or _BY_STATUS.get(response.status_code)
+    if found is None:
+        found = errors.InvalidInputError if 400 <= response.status_code < 500 else errors.StokerError
+    if issubclass(found, errors.NodeError):
+        node = str(document.get("node", "?"))
+        return found(node, detail.removeprefix(f"node {node}: "), remedy=remedy, **data)
+    return found(detail, remedy=remedy, **data)
+
+
+def findings_of(error: errors.StokerError) -> list[dict[str, object]]:
+    """The findings that came with an error, as JSON objects."""
+    found = error.data.get("findings") or []
+    return [cast("dict[str, object]", item) for item in found if isinstance(item, dict)]

@@ -1,0 +1,271 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON documents of the API as a client reads them; a server may send further fields."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, TypedDict
+
+Json: TypeAlias = "dict[str, object]"
+
+
+class FindingDocument(TypedDict, total=False):
+    """One fault that a check found."""
+
+    rule: str
+    message: str
+    remedy: str
+    severity: str
+    plugin: str
+    contribution: str
+    field: str
+    file: str
+    line: int
+
+
+class PluginDocument(TypedDict, total=False):
+    """One installed plugin version."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    digest: str
+    installed_at: float
+    requires_stoker: str
+    contributions: list[dict[str, object]]
+    environments: list[str]
+    manifest: dict[str, object]
+
+
+class EnabledPluginDocument(TypedDict, total=False):
+    """One plugin of an environment."""
+
+    name: str
+    version: str
+    state: str
+    settings: dict[str, object]
+    problems: list[FindingDocument]
+    settings_schema: dict[str, object] | None
+
+
+class EnvironmentDocument(TypedDict, total=False):
+    """One environment."""
+
+    id: str
+    name: str
+    created_at: float
+    revision: int
+    plugins: list[EnabledPluginDocument]
+    nodes: int
+
+
+class RoleDocument(TypedDict, total=False):
+    """One role of an environment."""
+
+    name: str
+    title: str
+    description: str
+    plugin: str
+    min: int
+    max: int | None
+    recommended: int | None
+    nodes: list[str]
+
+
+class NodeDocument(TypedDict, total=False):
+    """One node; its facts are those of ``stoker.domain.node.Facts``."""
+
+    id: str
+    name: str
+    transport: str
+    address: str
+    port: int
+    user: str
+    sudo: bool
+    credential: str | None
+    jump: str | None
+    environment: str | None
+    roles: list[str]
+    status: str
+    status_reason: str
+    host_key: str
+    facts: dict[str, object]
+    facts_at: float | None
+    removing: bool
+
+
+class CredentialDocument(TypedDict, total=False):
+    """One key for reaching nodes; the private half never leaves the server."""
+
+    id: str
+    name: str
+    public_key: str
+    created_at: float
+
+
+class PlanDocument(TypedDict, total=False):
+    """The summary of a plan."""
+
+    id: str
+    environment: str
+    environment_id: str
+    digest: str
+    created_at: float
+    counts: dict[str, int]
+    warnings: list[str]
+
+
+class PlanFileDocument(TypedDict, total=False):
+    """One managed file on one node, with its diff."""
+
+    node: str
+    path: str
+    status: str
+    owner: str
+    group: str
+    mode: str
+    note: str
+    task: str
+    plugins: list[str]
+    diff: str
+
+
+class PlanPackageDocument(TypedDict, total=False):
+    """One package on one node."""
+
+    node: str
+    name: str
+    status: str
+    installed: str
+    version: str
+    constraint: str
+    plugins: list[str]
+
+
+class PlanTaskDocument(TypedDict, total=False):
+    """One task on one node that a deployment of the plan runs."""
+
+    node: str
+    task: str
+    plugin: str
+    kind: str
+    title: str
+    reason: str
+    text: str
+    guard: str
+    idempotent: bool
+    timeout: int
+    not_simulated: bool
+
+
+class OriginDocument(TypedDict, total=False):
+    """Where a line came from."""
+
+    plugin: str
+    version: str
+    contribution: str
+    settings: list[str]
+    level: str
+    expression: str
+
+
+class ExplainDocument(TypedDict, total=False):
+    """One line of one planned file, and its origins."""
+
+    plan: str
+    node: str
+    path: str
+    line: int
+    text: str
+    origins: list[OriginDocument]
+
+
+class DeploymentNodeDocument(TypedDict, total=False):
+    """How far a deployment is on one node."""
+
+    node: str
+    state: str
+    task: str
+    finished: int
+    total: int
+    reason: str
+
+
+class FailureDocument(TypedDict, total=False):
+    """A task that failed for good on a node."""
+
+    node: str
+    task: str
+    attempt: int
+    command: str
+    exit_status: int
+    output: str
+
+
+class DeploymentDocument(TypedDict, total=False):
+    """One deployment."""
+
+    id: str
+    environment: str
+    environment_id: str
+    plan: str
+    state: str
+    reason: str
+    created_at: float
+    finished_at: float | None
+    retry_of: str | None
+    counts: dict[str, int]
+    nodes: list[DeploymentNodeDocument]
+    unknowns: list[dict[str, object]]
+    failures: list[FailureDocument]
+
+
+class AttemptDocument(TypedDict, total=False):
+    """One try of one task on one node."""
+
+    node: str
+    task: str
+    attempt: int
+    state: str
+    exit_status: int
+    output: str
+    changed: bool
+    simulated: bool
+    command: str
+    started_at: float
+    finished_at: float
+
+
+class EventDocument(TypedDict, total=False):
+    """One event of a deployment; ``kind`` says which further fields there are."""
+
+    id: int
+    kind: str
+    node: str
+    task: str
+    attempt: int
+    at: float
+    state: str
+    reason: str
+    exit_status: int
+    output: str
+    changed: bool
+    simulated: bool
+    command: str
+    message: str
+
+
+class CheckDocument(TypedDict, total=False):
+    """The result of one health check on one node."""
+
+    node: str
+    check: str
+    title: str
+    ok: bool
+    output: str
+    exit_status: int
+
+
+FINAL_STATES = frozenset({"ready", "degraded", "failed", "stopped"})
+"""States in which a deployment has ended."""
