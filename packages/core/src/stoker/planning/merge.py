@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Merging: entries of several plugins for one file become options and lists, or named conflicts."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from stoker_sdk.extension_points.config_files import ListItem, Option
+from stoker_sdk.model.finding import Finding
+
+from stoker.planning.values import Scope, write_text
+
+LEVELS: Final = ("default", "set", "override")
+
+
+class _Absent:
+    """Stands for an entry whose condition is false, or whose value is not known yet."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of one plugin, with the index of its origin."""
+
+    scope: Scope
+    contribution: Option | ListItem
+    origin: int
+
+
+class MergedItem(msgspec.Struct, frozen=True):
+    """One item of a list option."""
+
+    text: str
+    origins: list[int]
+
+
+class MergedOption(msgspec.Struct, frozen=True):
+    """What one key of a file has become: a value, or a list of items."""
+
+    section: str
+    key: str
+    value: object
+    origins: list[int]
+    items: list[MergedItem] | None = None
+    separator: str = ","
+
+
+def merge(path: str, entries: Sequence[Entry], values: Sequence[object]) -> tuple[list[MergedOption], list[Finding]]:
+    """Merge the entries of one file.
+
+    Args:
+        path: the file, for messages.
+        entries: ordered by plugin and place in the plugin; the result's order depends on nothing else.
+        values: for each entry its evaluated value, or ``ABSENT``.
+
+    Returns:
+        The options in order of their first owner, and a finding for each conflict.
+    """
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, entry in enumerate(entries):
+        if values[index] is not ABSENT:
+            groups.setdefault((entry.contribution.section, entry.contribution.key), []).append(index)
+    merged: list[MergedOption] = []
+    findings: list[Finding] = []
+    for (section, key), members in groups.items():
+        where = f"{path} [{section}] {key}" if section else f"{path} {key}"
+        kinds = {type(entries[index].contribution) for index in members}
+        if len(kinds) > 1:
+            findings.append(_conflict(where, [entries[i] for i in members], "is an option for one and a list for the other"))
+        elif ListItem in kinds:
+            option, faults = _merge_list(where, section, key, [(entries[i], values[i]) for i in members])
+            findings.extend(faults)
+            if option is not None:
+                merged.append(option)
+        else:
+            result = _merge_option(where, section, key, [(entries[i], values[i]) for i in members])
+            if isinstance(result, Finding):
+                findings.append(result)
+            elif result.value is not None:
+                merged.append(result)
+    return merged, findings
+
+
+def _owners(entries: Sequence[Entry]) -> str:
+    return " and ".join(f"{entry.scope.plugin.name} ({entry.contribution.label})" for entry in entries)
+
+
+def _conflict(where: str, entries: Sequence[Entry], what: str) -> Finding:
+    first = entries[0]
+    return Finding(
+        rule="M001",
+        plugin=first.scope.plugin.name,
+        contribution=first.contribution.label,
+        file=where.split(" ", maxsplit=1)[0],
+        message=f"{where} {what}: {_owners(entries)}.",
+        remedy="Disable one of the plugins, or make them agree through their settings.",
+    )
+
+
+def _merge_option(where: str, section: str, key: str, members: list[tuple[Entry, object]]) -> MergedOption | Finding:
+    def level(entry: Entry) -> int:
+        return LEVELS.index(entry.contribution.level) if isinstance(entry.contribution, Option) else 0
+
+    highest = max(level(entry) for entry, _ in members)
+    winners = [(entry, value) for entry, value in members if level(entry) == highest]
+    distinct = {repr(value): entry for entry, value in reversed(winners)}
+    if len(distinct) > 1:
+        values = " and ".join(f"{write_text(value)!r} by {entry.scope.plugin.name}" for entry, value in _first_of_each(winners))
+        return _conflict(
+            where,
+            [entry for entry, _ in _first_of_each(winners)],
+            f"is set to different values at level {LEVELS[highest]} ({values})",
+        )
+    return MergedOption(section, key, winners[0][1], [entry.origin for entry, _ in winners])
+
+
+def _first_of_each(members: list[tuple[Entry, object]]) -> list[tuple[Entry, object]]:
+    seen: set[str] = set()
+    first: list[tuple[Entry, object]] = []
+    for entry, value in members:
+        if repr(value) not in seen:
+            seen.add(repr(value))
+            first.append((entry, value))
+    return first
+
+
+def _merge_list(
+    where: str, section: str, key: str, members: list[tuple[Entry, object]]
+) -> tuple[MergedOption | None, list[Finding]]:
+    contributions = [(entry, entry.contribution, value) for entry, value in members if isinstance(entry.contribution, ListItem)]
+    separators = {contribution.separator for _, contribution, _ in contributions}
+    if len(separators) > 1:
+        return None, [
+            _conflict(where, [entry for entry, _ in members], f"is written with different separators {sorted(separators)}")
+        ]
+    origins: dict[str, list[int]] = {}
+    weights: dict[str, int] = {}
+    edges: set[tuple[str, str]] = set()
+    for entry, contribution, value in contributions:
+        texts = [write_text(item) for item in (value if isinstance(value, list | tuple) else [value]) if item is not None]
+        for text in texts:
+            owners = origins.setdefault(text, [])
+            if entry.origin not in owners:
+                owners.append(entry.origin)
+            weights[text] = min(weights.get(text, contribution.weight), contribution.weight)
+            edges |= {(text, other) for other in contribution.before if other != text}
+            edges |= {(other, text) for other in contribution.after if other != text}
+        # Items of one contribution keep the order in which it gives them.
+        edges |= {(one, two) for one, two in itertools.pairwise(texts) if one != two} if len(set(texts)) == len(texts) else set()
+    order = order_items(weights, {(one, two) for one, two in edges if one in weights and two in weights})
+    if order is None:
+        return None, [_conflict(where, [entry for entry, _ in members], "has items whose order contradicts itself")]
+    items = [MergedItem(text, origins[text]) for text in order]
+    if not items:
+        return None, []
+    everyone = sorted({origin for item in items for origin in item.origins})
+    return MergedOption(section, key, [item.text for item in items], everyone, items, separators.pop()), []
+
+
+def order_items(weights: dict[str, int], edges: set[tuple[str, str]]) -> list[str] | None:
+    """Items in an order that fits all edges, then by weight, then by text; ``None`` if there is no such order."""
+    incoming = dict.fromkeys(weights, 0)
+    outgoing: dict[str, list[str]] = {}
+    for one, two in edges:
+        incoming[two] += 1
+        outgoing.setdefault(one, []).append(two)
+    ready = [(weights[text], text) for text, count in incoming.items() if count == 0]
+    heapq.heapify(ready)
+    order: list[str] = []
+    while ready:
+        _, text = heapq.heappop(ready)
+        order.append(text)
+        for other in outgoing.get(text, ()):
+            incoming[other] -= 1
+            if incoming[other] == 0:
+                heapq.heappush(ready, (weights[other], other))
+    return order if len(order) == len(weights) else None

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rendering: merged options become the lines of a complete file, each with its origins."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from stoker.planning.merge import MergedOption
+from stoker.planning.values import write_text
+
+Line: TypeAlias = tuple[str, list[int]]
+"""A line without its end, and the indexes of its origins."""
+
+BANNER: Final = "Managed by Stoker: changes made here are shown as drift and mended."
+
+_PLAIN_SCALAR = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:@ -]*(?<![: ])")
+_RESERVED: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "~", "y", "n", ""})
+
+
+class UnwritableError(ValueError):
+    """A value cannot stand in a file of this format."""
+
+
+def render(format_name: str, header: str, declared: Sequence[int], options: Sequence[MergedOption]) -> list[Line]:
+    """The lines of a file.
+
+    Args:
+        format_name: ``ini``, ``yaml`` or ``plain``.
+        header: comment for the top, without comment signs.
+        declared: origins of the file's declaration.
+        options: from :func:`stoker.planning.merge.merge`.
+
+    Raises:
+        UnwritableError: a value does not fit the format.
+    """
+    lines: list[Line] = [(f"# {text}".rstrip(), list(declared)) for text in (BANNER, *header.splitlines())]
+    return lines + _RENDERERS[format_name](options)
+
+
+def _one_line(option: MergedOption, text: str) -> str:
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise UnwritableError(f"{option.key}: a value of more than one line cannot stand in such a file")
+    return text
+
+
+def _ini(options: Sequence[MergedOption]) -> list[Line]:
+    sections: dict[str, list[MergedOption]] = {"": []}
+    for option in options:
+        sections.setdefault(option.section, []).append(option)
+    names = sorted(sections, key=lambda name: (name != "", name != "DEFAULT"))
+    lines: list[Line] = []
+    for name in names:
+        members = sections[name]
+        if name and members:
+            owners = sorted({origin for option in members for origin in option.origins})
+            lines += [("", owners), (_one_line(members[0], f"[{name}]"), owners)]
+        for option in members:
+            if isinstance(option.value, list):
+                text = option.separator.join(write_text(item) for item in option.value)
+            else:
+                text = write_text(option.value)
+            lines.append((_one_line(option, f"{option.key} = {text}".rstrip()), option.origins))
+    return lines
+
+
+def _plain(options: Sequence[MergedOption]) -> list[Line]:
+    lines: list[Line] = []
+    for option in options:
+        if option.items is not None:
+            lines += [(_one_line(option, f"{option.key} {item.text}".rstrip()), item.origins) for item in option.items]
+        elif option.value is True:
+            lines.append((_one_line(option, option.key), option.origins))
+        elif option.value is not False:
+            value = option.value
+            text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
+            lines.append((_one_line(option, f"{option.key} {text}".rstrip()), option.origins))
+    return lines
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, str):
+        plain = _PLAIN_SCALAR.fullmatch(value) and value.lower() not in _RESERVED and not re.match(r"[0-9.]", value)
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "null"
+    return write_text(value)
+
+
+_Tree: TypeAlias = "dict[str, _Tree | MergedOption]"
+
+
+def _yaml(options: Sequence[MergedOption]) -> list[Line]:
+    tree: _Tree = {}
+    for option in options:
+        place = tree
+        for part in option.section.split(".") if option.section else []:
+            inner = place.setdefault(part, {})
+            if isinstance(inner, MergedOption):
+                raise UnwritableError(f"{option.section}: {part} is a value elsewhere, so it cannot be a section")
+            place = inner
+        if isinstance(place.get(option.key), dict):
+            raise UnwritableError(f"{option.key}: it is a section elsewhere, so it cannot be a value")
+        place[option.key] = option
+    return _yaml_lines(tree, 0)
+
+
+def _owners(tree: _Tree) -> list[int]:
+    found: set[int] = set()
+    for value in tree.values():
+        found.update(value.origins if isinstance(value, MergedOption) else _owners(value))
+    return sorted(found)
+
+
+def _yaml_lines(tree: _Tree, depth: int) -> list[Line]:
+    pad = "  " * depth
+    lines: list[Line] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            lines.append((f"{pad}{_scalar(key)}:", _owners(value)))
+            lines += _yaml_lines(value, depth + 1)
+        elif value.items is not None:
+            lines.append((f"{pad}{_scalar(key)}:", value.origins))
+            lines += [(f"{pad}  - {_scalar(item.text)}", item.origins) for item in value.items]
+        elif isinstance(value.value, list):
+            lines.append((f"{pad}{_scalar(key)}:" + ("" if value.value else " []"), value.origins))
+            lines += [(f"{pad}  - {_scalar(item)}", value.origins) for item in value.value]
+        else:
+            lines.append((f"{pad}{_scalar(key)}: {_scalar(value.value)}", value.origins))
+    return lines
+
+
+_RENDERERS: Final[dict[str, Callable[[Sequence[MergedOption]], list[Line]]]] = {"ini": _ini, "plain": _plain, "yaml": _yaml}

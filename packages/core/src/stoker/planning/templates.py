@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Templates: whole files written with Jinja2 in its sandbox; no loader, no files, no state."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from stoker.planning.values import Scope
+
+_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_SETTING = re.compile(r"\bsettings((?:\.[A-Za-z_]\w*)+)")
+
+
+@lru_cache(maxsize=512)
+def _compile(source: str) -> tuple[Template, frozenset[str]]:
+    names = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+    return _ENVIRONMENT.from_string(source), frozenset(names)
+
+
+def template_settings(source: str) -> list[str]:
+    """The settings that a template names, dotted paths."""
+    return sorted({match[1:] for match in _SETTING.findall(source)})
+
+
+def uses_node(source: str) -> bool:
+    """Whether the template's text differs from node to node."""
+    try:
+        return "node" in _compile(source)[1]
+    except TemplateError:
+        return False
+
+
+def render_template(scope: Scope, node: int, path: str, label: str) -> str:
+    """The template's text for one node.
+
+    Raises:
+        ValueFault: the template is missing, is wrong, or asks for what is not there; names plugin and file.
+    """
+    source = scope.plugin.templates.get(path)
+    if source is None:
+        raise scope.fault(label, "template", f"the bundle has no template {path}.", "Build the bundle again.", file=path)
+    try:
+        template, _ = _compile(source)
+        return template.render({**scope.variables, "node": scope.node_document(node)})
+    except (TemplateError, SecurityError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+        line = getattr(error, "lineno", None)
+        place = f"{path}:{line}" if line else path
+        raise scope.fault(
+            label, "template", f"{place}: {type(error).__name__}: {error}.", "Mend the template.", file=path
+        ) from error

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Values and conditions of one plugin, evaluated for each node; secrets stay opaque markers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import cel
+import msgspec
+from stoker_sdk.errors import ExpressionError
+from stoker_sdk.model.expression import Condition, Expression, condition_source
+from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.program import Program, compile_expression
+
+from stoker.domain.secret import SecretSlot, Text
+from stoker.domain.snapshot import NodeInput, PluginInput
+
+NODE_NAMES: Final = frozenset({"node"})
+"""Variables that differ from node to node."""
+
+
+class ValueFault(Exception):  # noqa: N818  a finding on its way up, not an error of its own
+    """A value or condition cannot be had; carries the finding."""
+
+    def __init__(self, finding: Finding) -> None:
+        """Keep the finding."""
+        self.finding = finding
+        super().__init__(str(finding))
+
+
+class Nodes:
+    """The nodes of a snapshot as expressions see them; made once for all plugins."""
+
+    def __init__(self, nodes: Sequence[NodeInput]) -> None:
+        """Turn nodes into plain maps."""
+        self.documents: list[dict[str, object]] = [
+            {
+                "id": node.id,
+                "name": node.name,
+                "address": node.address,
+                "roles": list(node.roles),
+                "facts": msgspec.to_builtins(node.facts),
+            }
+            for node in nodes
+        ]
+        staying = [(node, document) for node, document in zip(nodes, self.documents, strict=True) if not node.removing]
+        self.staying = [document for _, document in staying]
+        self.by_role: dict[str, list[dict[str, object]]] = {}
+        for node, document in staying:
+            for role in node.roles:
+                self.by_role.setdefault(role, []).append(document)
+
+
+class Scope:
+    """What one plugin's expressions see; answers for a node that is set with ``enter``."""
+
+    def __init__(
+        self, plugin: PluginInput, nodes: Nodes, environment: Mapping[str, str], marker: str, roles: Sequence[str]
+    ) -> None:
+        """Prepare the context that all of the plugin's expressions share."""
+        self.plugin = plugin
+        self._marker = marker
+        self.settings = self._mark(plugin.settings, "")
+        by_role = {role: nodes.by_role.get(role, []) for role in {*roles, *nodes.by_role}}
+        self.variables: dict[str, object] = {
+            "settings": self.settings,
+            "nodes": nodes.staying,
+            "by_role": by_role,
+            "environment": dict(environment),
+            "node": {},
+        }
+        self._documents = nodes.documents
+        self._context = cel.Context(variables=self.variables)
+        self._node = -1
+        self._shared: dict[str, object] = {}
+
+    def _mark(self, value: object, path: str) -> object:
+        if isinstance(value, dict):
+            if "$secret" in value:
+                return f"{self._marker}{self.plugin.name}:{value['$secret']}:{value.get('version', 1)}{self._marker}"
+            return {key: self._mark(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._mark(item, f"{path}.{index}") for index, item in enumerate(value)]
+        return value
+
+    def enter(self, node: int) -> None:
+        """Let ``node`` mean the snapshot's node of this index."""
+        if node != self._node:
+            self._context.add_variable("node", self._documents[node])
+            self._node = node
+
+    def node_document(self, node: int) -> dict[str, object]:
+        """The node as templates see it."""
+        return self._documents[node]
+
+    def evaluate(self, value: object, label: str, field: str = "value") -> object:
+        """The value of a field: constants as they are, expressions evaluated, lists item by item.
+
+        Raises:
+            ValueFault: an expression does not fit what it is evaluated on.
+        """
+        if isinstance(value, Expression):
+            return self._run(value.source, label, field)
+        if isinstance(value, list | tuple):
+            items: list[object] = []
+            for item in value:
+                result = self.evaluate(item, label, field)
+                items.extend(result) if isinstance(result, list) else items.append(result)
+            return items
+        return value
+
+    def holds(self, condition: Condition, label: str) -> bool:
+        """Whether a condition is true; none is always true."""
+        source = condition_source(condition)
+        if source is None:
+            return True
+        result = self._run(source, label, "when")
+        if not isinstance(result, bool):
+            raise self._fault(
+                label, "when", f"condition {source!r} gives {result!r}, not true or false.", "Compare: == != < > in has()."
+            )
+        return result
+
+    def _run(self, source: str, label: str, field: str) -> object:
+        program = self._compile(source, label, field)
+        shared = not (program.variables & NODE_NAMES)
+        if shared and source in self._shared:
+            return self._shared[source]
+        try:
+            result = program.evaluate(self._context)
+        except ExpressionError as error:
+            raise self._fault(label, field, f"{error}.", "Check the names; has(x.y) asks whether a field is there.") from error
+        if shared:
+            self._shared[source] = result
+        return result
+
+    def _compile(self, source: str, label: str, field: str) -> Program:
+        try:
+            return compile_expression(source)
+        except ExpressionError as error:
+            raise self._fault(label, field, f"{error}.", "Write it in CEL.") from error
+
+    def _fault(self, label: str, field: str, message: str, remedy: str) -> ValueFault:
+        return ValueFault(
+            Finding(rule="E001", plugin=self.plugin.name, contribution=label, field=field, message=message, remedy=remedy)
+        )
+
+    def fault(self, label: str, field: str, message: str, remedy: str, *, rule: str = "E002", file: str = "") -> ValueFault:
+        """A fault of this plugin, to be raised."""
+        return ValueFault(
+            Finding(
+                rule=rule, plugin=self.plugin.name, contribution=label, field=field, message=message, remedy=remedy, file=file
+            )
+        )
+
+
+def is_shared(value: object) -> bool:
+    """Whether a field's value is the same on all nodes."""
+    if isinstance(value, Expression):
+        return not (compile_expression(value.source).variables & NODE_NAMES)
+    if isinstance(value, list | tuple):
+        return all(is_shared(item) for item in value)
+    return True
+
+
+def sources(value: object) -> list[str]:
+    """The texts of all expressions in a value."""
+    if isinstance(value, Expression):
+        return [value.source]
+    if isinstance(value, list | tuple):
+        return [source for item in value for source in sources(item)]
+    return []
+
+
+def settings_of(value: object, condition: Condition = None) -> list[str]:
+    """The settings that a value and its condition depend on, dotted paths without ``settings.``."""
+    texts = sources(value)
+    source = condition_source(condition)
+    if source is not None:
+        texts.append(source)
+    found = {
+        path.removeprefix("settings.")
+        for text in texts
+        for path in compile_expression(text).paths()
+        if path.startswith("settings.")
+    }
+    return sorted(found)
+
+
+def write_text(value: object) -> str:
+    """A scalar as configuration files write it: ``true``/``false`` in lower case, numbers plainly."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def split_secrets(text: str, marker: str) -> Text:
+    """A text with its markers turned into secret slots; the text itself if there are none."""
+    if marker not in text:
+        return text
+    pieces = text.split(marker)
+    result: list[str | SecretSlot] = []
+    for index, piece in enumerate(pieces):
+        if index % 2 == 0:
+            if piece:
+                result.append(piece)
+        else:
+            plugin, name, version = piece.split(":")
+            result.append(SecretSlot(plugin, name, int(version)))
+    return result
+
+
+def shown(text: Text) -> str:
+    """A text as people see it: secrets by name."""
+    return text if isinstance(text, str) else "".join(str(piece) for piece in text)
