@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The journal's rows: events of deployments and what is applied on nodes, written in one transaction under the owner's epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection, Insert, Table, and_, bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stoker.db.tables import applied_files, applied_packages, applied_tasks, deployment_events, deployments
+
+AppliedKind: TypeAlias = Literal["file", "package", "task"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a deployment's history, which is one live event too."""
+
+    kind: str
+    """state, node, dispatched, finished, skipped, unknown, answer or note."""
+    node: str = ""
+    """The node's name."""
+    task: str = ""
+    attempt: int = 0
+    data: Mapping[str, object] = {}
+    """Further fields, as the API shows them."""
+
+
+class AppliedChange(msgspec.Struct, frozen=True):
+    """One change of what is applied on a node."""
+
+    kind: AppliedKind
+    node_id: str
+    key: str
+    """Path, package or task."""
+    value: str | None
+    """JSON of AppliedFile or AppliedPackage, or the hash of a task's inputs; ``None`` deletes the row."""
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written together or not at all."""
+
+    deployment_id: str
+    epoch: int
+    events: Sequence[Event] = ()
+    applied: Sequence[AppliedChange] = ()
+    state: str = ""
+    """The deployment's new state, if it changes."""
+
+
+_TABLES: dict[AppliedKind, tuple[Table, str, str]] = {
+    "file": (applied_files, "path", "data"),
+    "package": (applied_packages, "package", "data"),
+    "task": (applied_tasks, "task", "inputs"),
+}
+
+_encode = msgspec.json.Encoder().encode
+_ADD_EVENT = insert(deployment_events)
+
+
+def write_batch(connection: Connection, entries: Sequence[JournalEntry], lease_until: float) -> set[str]:
+    """Write entries of deployments that are still ours, and renew their leases.
+
+    Args:
+        connection: inside a transaction.
+        entries: in the order in which they happened.
+        lease_until: until when their deployments are ours.
+
+    Returns:
+        The deployments that are no longer ours: nothing was written for them.
+    """
+    lost: set[str] = set()
+    for deployment_id, epoch in {(entry.deployment_id, entry.epoch): None for entry in entries}:
+        mine = (deployments.c.id == deployment_id, deployments.c.epoch == epoch)
+        if connection.execute(update(deployments).where(*mine).values(lease_until=lease_until)).rowcount != 1:
+            lost.add(deployment_id)
+    kept = [entry for entry in entries if entry.deployment_id not in lost]
+    now = time.time()
+    rows = [_event_row(entry.deployment_id, event, now) for entry in kept for event in entry.events]
+    if rows:
+        connection.execute(_ADD_EVENT, rows)
+    write_applied(connection, [change for entry in kept for change in entry.applied])
+    for entry in kept:
+        if entry.state:
+            connection.execute(
+                update(deployments)
+                .where(deployments.c.id == entry.deployment_id, deployments.c.epoch == entry.epoch)
+                .values(state=entry.state)
+            )
+    return lost
+
+
+def add_event(connection: Connection, deployment_id: str, event: Event) -> None:
+    """Write one event outside of a run, e.g. a person's answer."""
+    connection.execute(_ADD_EVENT, [_event_row(deployment_id, event, time.time())])
+
+
+def write_applied(connection: Connection, changes: Sequence[AppliedChange]) -> None:
+    """Bring the rows of what is applied up to date; of several changes to one thing the last one counts."""
+    last = {(change.kind, change.node_id, change.key): change.value for change in changes}
+    for kind, (table, key, column) in _TABLES.items():
+        kept = [{"b_node": n, "b_key": k, "b_value": v} for (what, n, k), v in last.items() if what == kind and v is not None]
+        gone = [{"b_node": n, "b_key": k} for (what, n, k), v in last.items() if what == kind and v is None]
+        if kept:
+            connection.execute(_upsert(connection.dialect.name, table, key, column), kept)
+        if gone:
+            connection.execute(
+                delete(table).where(and_(table.c.node_id == bindparam("b_node"), table.c[key] == bindparam("b_key"))), gone
+            )
+
+
+def _upsert(dialect: str, table: Table, key: str, column: str) -> Insert:
+    values: dict[str, Any] = {"node_id": bindparam("b_node"), key: bindparam("b_key"), column: bindparam("b_value")}
+    if dialect == "postgresql":
+        postgres = postgresql.insert(table).values(values)
+        return postgres.on_conflict_do_update(index_elements=["node_id", key], set_={column: postgres.excluded[column]})
+    lite = sqlite.insert(table).values(values)
+    return lite.on_conflict_do_update(index_elements=["node_id", key], set_={column: lite.excluded[column]})
+
+
+def _event_row(deployment_id: str, event: Event, now: float) -> dict[str, object]:
+    return {
+        "deployment_id": deployment_id,
+        "kind": event.kind,
+        "node": event.node,
+        "task": event.task,
+        "attempt": event.attempt,
+        "data": _encode(event.data).decode() if event.data else "{}",
+        "at": now,
+    }

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: one thread that commits what happens in groups; whoever waits for an entry knows that it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from stoker.db.database import Database
+from stoker.db.journal import JournalEntry, write_batch
+from stoker.errors import StokerError
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 15.0
+
+
+class LostLeaseError(StokerError):
+    """Another server took the deployment over; this one must let go of it."""
+
+    kind = "lost-lease"
+
+
+class Journal:
+    """Takes entries from one event loop and writes them in order.
+
+    A commit begins as soon as the one before has ended, with everything that came meanwhile: the busier, the larger the groups.
+    """
+
+    def __init__(self, database: Database, on_commit: Callable[[set[str]], None] = lambda _ids: None) -> None:
+        """Start the thread; must be called in the event loop.
+
+        Args:
+            database: where to write.
+            on_commit: called in the event loop with the ids of deployments that got new rows.
+        """
+        self._database = database
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[tuple[JournalEntry, asyncio.Future[None]]] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, entry: JournalEntry) -> asyncio.Future[None]:
+        """Queue an entry; the future is done when it is on disk, and fails with LostLeaseError if the deployment is not ours."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        with self._changed:
+            self._pending.append((entry, future))
+            self._changed.notify()
+        return future
+
+    async def close(self) -> None:
+        """Write what is queued and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._pending and not self._closing:
+                    self._changed.wait()
+                batch, self._pending = self._pending, []
+            if not batch:
+                return
+            lost: set[str] = set()
+            failure: SQLAlchemyError | None = None
+            try:
+                with self._database.transaction() as connection:
+                    lost = write_batch(connection, [entry for entry, _ in batch], time.time() + LEASE_SECONDS)
+            except SQLAlchemyError as error:  # every waiter gets it and stops its deployment there
+                logger.exception("The journal could not be written")
+                failure = error
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._resolve, batch, lost, failure)
+
+    def _resolve(
+        self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: SQLAlchemyError | None
+    ) -> None:
+        for entry, future in batch:
+            if future.done():
+                continue
+            if failure is not None:
+                future.set_exception(failure)
+            elif entry.deployment_id in lost:
+                future.set_exception(
+                    LostLeaseError(
+                        f"deployment {entry.deployment_id} was taken over by another server.", remedy="Nothing: it goes on there."
+                    )
+                )
+            else:
+                future.set_result(None)
+        if failure is None:
+            self._on_commit({entry.deployment_id for entry, _ in batch} - lost)

@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The orchestrator: owns deployments by a lease with an epoch, and takes over those that a dead server left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import time
+from pathlib import Path
+
+from sqlalchemy import Row, update
+
+from stoker.db import deployments, tables
+from stoker.db.database import Database
+from stoker.db.journal import Event, add_event
+from stoker.db.vault import Vault
+from stoker.orchestration.feed import Feed
+from stoker.orchestration.journal import LEASE_SECONDS, Journal, LostLeaseError
+from stoker.orchestration.runner import DeploymentRun, read_inputs
+from stoker.plugin_host.store import PluginStore
+from stoker.transport import Transport
+
+logger = logging.getLogger(__name__)
+
+CONNECTING_AT_ONCE = 64
+
+
+class Orchestrator:
+    """Carries out deployments in the server's event loop."""
+
+    def __init__(self, database: Database, vault: Vault, store: PluginStore, transports: dict[str, Transport]) -> None:
+        """Take the parts; ``recover`` must be called in the event loop before anything is started."""
+        self.feed = Feed()
+        self._database = database
+        self._vault = vault
+        self._store = store
+        self._transports = transports
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._journal: Journal | None = None
+        self._gate = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, DeploymentRun] = {}
+        self._owner = _own_name()
+
+    def start(self, deployment_id: str) -> None:
+        """Begin to carry out a deployment; returns at once, from any thread."""
+        if self._loop is None:
+            raise RuntimeError("recover() was not called")
+        self._loop.call_soon_threadsafe(self._spawn, deployment_id)
+
+    def stop(self, deployment_id: str) -> None:
+        """End a deployment gracefully; returns at once, from any thread. The request is in the database already."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop, deployment_id)
+
+    async def recover(self) -> None:
+        """Go on with deployments that nobody carries out."""
+        self._loop = asyncio.get_running_loop()
+        if self._journal is None:
+            self._journal = Journal(self._database, self.feed.notify)
+        for row in await asyncio.to_thread(self._unfinished):
+            logger.info("Deployment %s goes on (state %s)", row.id, row.state)
+            self._spawn(str(row.id))
+
+    async def close(self) -> None:
+        """Let go of all deployments; attempts on nodes run on and are picked up by the next server."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._journal is not None:
+            await self._journal.close()
+            self._journal = None
+        await asyncio.to_thread(self._release)
+
+    def _unfinished(self) -> list[Row[tuple[object, ...]]]:
+        with self._database.read() as connection:
+            return deployments.unfinished_deployments(connection)
+
+    def _release(self) -> None:
+        table = tables.deployments
+        with self._database.transaction() as connection:
+            connection.execute(update(table).where(table.c.owner == self._owner).values(lease_until=0.0))
+
+    def _spawn(self, deployment_id: str) -> None:
+        if deployment_id in self._tasks:
+            return
+        task = asyncio.get_running_loop().create_task(self._carry_out(deployment_id), name=f"deployment {deployment_id}")
+        self._tasks[deployment_id] = task
+        task.add_done_callback(lambda ended: self._ended(deployment_id, ended))
+
+    def _stop(self, deployment_id: str) -> None:
+        if (run := self._runs.get(deployment_id)) is not None:
+            run.stop()
+
+    async def _carry_out(self, deployment_id: str) -> None:
+        epoch = await self._take(deployment_id)
+        if epoch is None or self._journal is None:
+            return
+        inputs = await asyncio.to_thread(read_inputs, self._database, self._vault, deployment_id)
+        run = DeploymentRun(
+            deployment_id,
+            epoch,
+            inputs,
+            database=self._database,
+            journal=self._journal,
+            store=self._store,
+            transports=self._transports,
+            gate=self._gate,
+        )
+        self._runs[deployment_id] = run
+        try:
+            await run.run()
+        finally:
+            del self._runs[deployment_id]
+
+    async def _take(self, deployment_id: str) -> int | None:
+        """Wait until the deployment's owner is gone, and make it ours."""
+        while True:
+            taken = await asyncio.to_thread(self._try_to_take, deployment_id)
+            if not isinstance(taken, float):
+                return taken
+            await asyncio.sleep(taken)
+
+    def _try_to_take(self, deployment_id: str) -> int | float | None:
+        now = time.time()
+        with self._database.transaction() as connection:
+            row = deployments.find_deployment(connection, deployment_id)
+            if row.state not in deployments.UNFINISHED:
+                return None
+            if row.lease_until > now and row.owner != self._owner and not _is_gone(str(row.owner)):
+                return min(1.0, float(row.lease_until - now) + 0.05)
+            return deployments.take_lease(connection, row, self._owner, now + LEASE_SECONDS)
+
+    def _ended(self, deployment_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(deployment_id, None)
+        self.feed.notify([deployment_id])
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, BaseExceptionGroup) and error.split(LostLeaseError)[1] is None:
+            error = error.exceptions[0]
+        if isinstance(error, LostLeaseError):
+            logger.warning("Let go of deployment %s: another server carries it out", deployment_id)
+            return
+        logger.error("Deployment %s broke off", deployment_id, exc_info=error)
+        asyncio.get_running_loop().run_in_executor(None, self._broke_off, deployment_id, str(error))
+
+    def _broke_off(self, deployment_id: str, reason: str) -> None:
+        """A fault of ours: the deployment fails, so that people see it and the environment is free again."""
+        with self._database.transaction() as connection:
+            row = deployments.find_deployment(connection, deployment_id)
+            reason = f"The server met a fault of its own and broke off: {reason[:200]}"
+            if row.owner == self._owner and deployments.end_deployment(
+                connection, deployment_id, row.epoch, state="failed", reason=reason
+            ):
+                add_event(connection, deployment_id, Event(kind="state", data={"state": "failed", "reason": reason}))
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _start_of(pid: int) -> str:
+    """When a process was started, in the kernel's own count; empty if there is none."""
+    path = Path(f"/proc/{pid}/stat")
+    try:
+        return path.read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _own_name() -> str:
+    pid = os.getpid()
+    return f"{platform.node()}:{_boot_id()}:{pid}:{_start_of(pid)}:{time.monotonic_ns()}"
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether the owner was a process of this machine that no longer lives."""
+    parts = owner.split(":")
+    if len(parts) != 5 or parts[0] != platform.node() or not parts[1]:  # noqa: PLR2004  the fields of _own_name
+        return False
+    return parts[1] != _boot_id() or _start_of(int(parts[2])) != parts[3]
