@@ -16,7 +16,7 @@ from stoker_sdk.model.program import compile_expression
 
 from stoker.errors import InvalidInputError
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Document: TypeAlias = dict[str, Json]
 Schema: TypeAlias = Mapping[str, object]
 Path: TypeAlias = tuple[str | int, ...]

@@ -1,0 +1,42 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Credentials: SSH keys for reaching nodes."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Router, delete, get, post
+
+from stoker.api.listing import Listing
+from stoker.services import credentials
+from stoker.services.context import ServerContext
+from stoker.services.credentials import CredentialView
+
+
+class NewCredential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A credential to add."""
+
+    name: str
+    private_key: str | None = None
+    """An OpenSSH private key without a passphrase; one is made if none is given."""
+
+
+@post("/", sync_to_thread=True)
+def add_credential(context: ServerContext, data: NewCredential) -> CredentialView:
+    """Keep a private key, or make one; answers the public part."""
+    return credentials.add(context, data.name, data.private_key)
+
+
+@get("/", sync_to_thread=True)
+def list_credentials(context: ServerContext) -> Listing[CredentialView]:
+    """All credentials, public parts only."""
+    return Listing(credentials.list_all(context))
+
+
+@delete("/{credential:str}", sync_to_thread=True)
+def remove_credential(context: ServerContext, credential: str) -> None:
+    """Forget a credential that no node uses."""
+    credentials.remove(context, credential)
+
+
+router = Router("/api/credentials", route_handlers=[add_credential, list_credentials, remove_credential], tags=["credentials"])

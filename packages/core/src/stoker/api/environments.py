@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Environments: their plugins, roles and nodes."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Router, delete, get, post, put
+from litestar.status_codes import HTTP_200_OK
+
+from stoker.api.listing import Listing
+from stoker.services import enablement, environments, nodes, roles
+from stoker.services.context import ServerContext
+from stoker.services.enablement import EnabledPluginView
+from stoker.services.environments import EnvironmentView
+from stoker.services.nodes import NodeView
+from stoker.services.roles import RoleView
+
+
+class NewEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An environment to make."""
+
+    name: str
+
+
+class EnableRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an environment uses a plugin."""
+
+    version: str | None = None
+    """Which installed version; the one it has, or the only one, if not given."""
+    settings: dict[str, object] | None = None
+    """The whole settings document; the one it has if not given. ``{"$secret": ...}`` keeps a secret."""
+
+
+class DisableAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a disabled plugin."""
+
+    state: str
+    """``gone``, or ``removing`` until the next deployment."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The roles of a node."""
+
+    roles: list[str]
+
+
+@post("/", sync_to_thread=True)
+def create_environment(context: ServerContext, data: NewEnvironment) -> EnvironmentView:
+    """Make an environment."""
+    return environments.create(context, data.name)
+
+
+@get("/", sync_to_thread=True)
+def list_environments(context: ServerContext) -> Listing[EnvironmentView]:
+    """All environments."""
+    return Listing(environments.list_all(context))
+
+
+@get("/{env:str}", sync_to_thread=True)
+def show_environment(context: ServerContext, env: str) -> EnvironmentView:
+    """One environment."""
+    return environments.show(context, env)
+
+
+@delete("/{env:str}", sync_to_thread=True)
+def delete_environment(context: ServerContext, env: str) -> None:
+    """Delete an environment without nodes."""
+    environments.remove(context, env)
+
+
+@get("/{env:str}/plugins", sync_to_thread=True)
+def list_environment_plugins(context: ServerContext, env: str) -> Listing[EnabledPluginView]:
+    """The plugins of an environment."""
+    return Listing(enablement.list_all(context, env))
+
+
+@get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
+def show_environment_plugin(context: ServerContext, env: str, plugin: str) -> EnabledPluginView:
+    """One plugin of an environment with its settings."""
+    return enablement.show(context, env, plugin)
+
+
+@put("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
+def enable_plugin(context: ServerContext, env: str, plugin: str, data: EnableRequest | None = None) -> EnabledPluginView:
+    """Enable a plugin, or change its version or settings."""
+    wanted = data or EnableRequest()
+    given = None if wanted.settings is None else msgspec.json.decode(msgspec.json.encode(wanted.settings))
+    return enablement.enable(context, env, plugin, wanted.version, given)
+
+
+@delete("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, status_code=HTTP_200_OK)
+def disable_plugin(context: ServerContext, env: str, plugin: str) -> DisableAnswer:
+    """Disable a plugin: gone at once, or with the next deployment if something of it was deployed."""
+    left = enablement.disable(context, env, plugin)
+    return DisableAnswer(state="gone" if left is None else left.state)
+
+
+@get("/{env:str}/roles", sync_to_thread=True)
+def list_roles(context: ServerContext, env: str) -> Listing[RoleView]:
+    """The roles that an environment's plugins bring."""
+    return Listing(roles.list_all(context, env))
+
+
+@get("/{env:str}/nodes", sync_to_thread=True)
+def list_environment_nodes(context: ServerContext, env: str) -> Listing[NodeView]:
+    """The nodes of an environment."""
+    return Listing(nodes.list_of_environment(context, env))
+
+
+@put("/{env:str}/nodes/{node:str}", sync_to_thread=True)
+def assign_node(context: ServerContext, env: str, node: str, data: Assignment) -> NodeView:
+    """Put a node into an environment with exactly these roles."""
+    return roles.assign(context, env, node, data.roles)
+
+
+@delete("/{env:str}/nodes/{node:str}", sync_to_thread=True, status_code=HTTP_200_OK)
+def unassign_node(context: ServerContext, env: str, node: str) -> NodeView:
+    """Take a node out: at once, or with the next deployment if something was deployed to it."""
+    return roles.unassign(context, env, node)
+
+
+router = Router(
+    "/api/environments",
+    route_handlers=[
+        create_environment,
+        list_environments,
+        show_environment,
+        delete_environment,
+        list_environment_plugins,
+        show_environment_plugin,
+        enable_plugin,
+        disable_plugin,
+        list_roles,
+        list_environment_nodes,
+        assign_node,
+        unassign_node,
+    ],
+    tags=["environments"],
+)

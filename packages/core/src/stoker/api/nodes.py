@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes: added, listed, looked at, removed."""
+
+from __future__ import annotations
+
+from litestar import Router, delete, get, post
+from litestar.status_codes import HTTP_200_OK
+
+from stoker.api.listing import Listing
+from stoker.services import nodes
+from stoker.services.context import ServerContext
+from stoker.services.nodes import NewNode, NodeView
+
+
+@post("/", sync_to_thread=True)
+def add_node(context: ServerContext, data: NewNode) -> NodeView:
+    """Add a node; ``refresh`` connects to it."""
+    return nodes.add(context, data)
+
+
+@get("/", sync_to_thread=True)
+def list_nodes(context: ServerContext) -> Listing[NodeView]:
+    """All nodes with their facts."""
+    return Listing(nodes.list_all(context))
+
+
+@get("/{node:str}", sync_to_thread=True)
+def show_node(context: ServerContext, node: str) -> NodeView:
+    """One node with its facts."""
+    return nodes.show(context, node)
+
+
+@delete("/{node:str}", sync_to_thread=True)
+def remove_node(context: ServerContext, node: str) -> None:
+    """Forget a node that belongs to no environment."""
+    nodes.remove(context, node)
+
+
+@post("/{node:str}/refresh", sync_to_thread=True, status_code=HTTP_200_OK)
+def refresh_node(context: ServerContext, node: str) -> NodeView:
+    """Connect to a node and read its facts; the first host key that it shows is trusted."""
+    return nodes.refresh(context, node)
+
+
+@post("/{node:str}/forget-host-key", sync_to_thread=True, status_code=HTTP_200_OK)
+def forget_host_key(context: ServerContext, node: str) -> NodeView:
+    """Forget a node's host key, e.g. after it was installed anew."""
+    return nodes.forget_host_key(context, node)
+
+
+router = Router(
+    "/api/nodes", route_handlers=[add_node, list_nodes, show_node, remove_node, refresh_node, forget_host_key], tags=["nodes"]
+)

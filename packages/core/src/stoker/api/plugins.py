@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins: installed by upload, listed, uninstalled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, Router, delete, get, post
+from litestar.exceptions import ClientException
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUEST_ENTITY_TOO_LARGE
+
+from stoker.api.listing import Listing
+from stoker.services import plugins
+from stoker.services.context import ServerContext
+from stoker.services.plugins import PluginView
+
+
+class UploadTooLargeError(ClientException):
+    """More bytes than the server takes."""
+
+    status_code = HTTP_413_REQUEST_ENTITY_TOO_LARGE
+
+
+@post("/", request_max_body_size=None)
+async def install_plugin(context: ServerContext, request: Request[Any, Any, Any]) -> Response[PluginView]:
+    """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
+    limit = context.config.max_upload_bytes
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise UploadTooLargeError(detail=f"the bundle is larger than {limit} bytes, the server's max_upload_bytes.")
+    view, new = await asyncio.to_thread(plugins.install, context, bytes(data))
+    return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
+
+
+@get("/", sync_to_thread=True)
+def list_plugins(context: ServerContext) -> Listing[PluginView]:
+    """All installed plugin versions."""
+    return Listing(plugins.list_all(context))
+
+
+@get("/{name:str}/{version:str}", sync_to_thread=True)
+def show_plugin(context: ServerContext, name: str, version: str) -> PluginView:
+    """One installed plugin version."""
+    return plugins.show(context, name, version)
+
+
+@delete("/{name:str}/{version:str}", sync_to_thread=True)
+def uninstall_plugin(context: ServerContext, name: str, version: str) -> None:
+    """Uninstall a plugin version that no environment uses."""
+    plugins.uninstall(context, name, version)
+
+
+router = Router("/api/plugins", route_handlers=[install_plugin, list_plugins, show_plugin, uninstall_plugin], tags=["plugins"])

@@ -1,0 +1,283 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins in an environment: enabled, changed, disabled; checked all together before anything is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, update
+from stoker_sdk.model.finding import Finding
+
+from stoker.db import tables
+from stoker.db.environments import (
+    bump_revision,
+    drop_plugin,
+    enabled_plugins,
+    find_environment,
+    plugin_was_deployed,
+    refuse_while_deploying,
+)
+from stoker.db.plugins import find_plugin
+from stoker.domain import settings
+from stoker.domain.settings import Document
+from stoker.domain.snapshot import PluginInput
+from stoker.errors import ConflictError, InvalidInputError, NotFoundError
+from stoker.plugin_host import planning_process
+from stoker.services.context import ServerContext
+from stoker.services.plugins import settings_schema
+from stoker.services.secrets import SecretStore
+
+_LOG = logging.getLogger(__name__)
+_TRIES = 3
+
+
+class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin in an environment."""
+
+    name: str
+    version: str
+    state: str
+    """``enabled``, or ``removing`` until the next deployment has taken it from the nodes."""
+    settings: Document
+    """As the operator gave them; secrets stand as ``{"$secret": PATH, "version": N}``."""
+    effective_settings: Document
+    """With defaults filled in."""
+    problems: list[Finding]
+    """What is still missing before a plan can be made."""
+    settings_schema: dict[str, object]
+    """JSON Schema of the settings."""
+
+
+class _Manifest(msgspec.Struct):
+    contributions: list[dict[str, object]] = []
+
+
+class _Candidate(msgspec.Struct):
+    """A plugin as it would be in the environment."""
+
+    plugin: str
+    version: str
+    digest: str
+    manifest: str
+    settings: Document
+    removing: bool = False
+
+
+def list_all(context: ServerContext, environment: str) -> list[EnabledPluginView]:
+    """The plugins of an environment, by name. Raises NotFoundError."""
+    with context.database.read() as connection:
+        return _views(connection, find_environment(connection, environment).id)
+
+
+def show(context: ServerContext, environment: str, plugin: str) -> EnabledPluginView:
+    """One plugin of an environment. Raises NotFoundError."""
+    with context.database.read() as connection:
+        return _one(connection, find_environment(connection, environment), plugin)
+
+
+def incomplete(connection: Connection, environment_id: str) -> list[Finding]:
+    """What is missing in the settings of all plugins of an environment: it blocks a plan."""
+    return [problem for view in _views(connection, environment_id) if view.state == "enabled" for problem in view.problems]
+
+
+def plugin_inputs(context: ServerContext, connection: Connection, environment_id: str) -> list[PluginInput]:
+    """The environment's plugins as planning sees them, ordered by name."""
+    return [_input(context, candidate) for candidate in _candidates(connection, environment_id)]
+
+
+def enable(
+    context: ServerContext, environment: str, plugin: str, version: str | None = None, given: Document | None = None
+) -> EnabledPluginView:
+    """Enable a plugin, or change its version or settings; refused as a whole if anything clashes.
+
+    Args:
+        context: the server.
+        environment: its id or name.
+        plugin: the plugin's name.
+        version: which one; the one it has, or the one that is installed, if not given.
+        given: the whole settings document; the one it has if not given.
+
+    Raises:
+        NotFoundError: environment, plugin or version is not there.
+        InvalidInputError: settings do not fit; each field is named.
+        ConflictError: it clashes with other plugins; all findings are given.
+    """
+    for _ in range(_TRIES):
+        with context.database.read() as connection:
+            home = find_environment(connection, environment)
+            candidates = _candidates(connection, home.id)
+            candidate = _changed(connection, candidates, plugin, version, given)
+        looked = _look(candidate)
+        if looked.faults:
+            raise InvalidInputError(
+                f"plugin {plugin} {candidate.version}: {len(looked.faults)} of its settings do not fit: "
+                f"{'; '.join(finding.message for finding in looked.faults[:5])}",
+                remedy="Mend the fields that are named.",
+                findings=looked.faults,
+            )
+        together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
+        _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}")
+        with context.database.transaction() as connection:
+            if find_environment(connection, home.id).revision != home.revision:
+                continue  # somebody changed the environment while we checked: check again
+            return _keep(context, connection, home.id, candidate, looked)
+    raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
+
+
+def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPluginView | None:
+    """Disable a plugin: gone at once if nothing of it was deployed, else with the next deployment.
+
+    Raises:
+        NotFoundError: it is not enabled there.
+        ConflictError: other plugins need it, or a deployment runs.
+    """
+    with context.database.read() as connection:
+        home = find_environment(connection, environment)
+        _one(connection, home, plugin)
+        rest = [candidate for candidate in _candidates(connection, home.id) if candidate.plugin != plugin]
+    _check_together(context, home.name, rest, f"disabling plugin {plugin}")
+    with context.database.transaction() as connection:
+        refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
+        if not plugin_was_deployed(connection, home.id, plugin):
+            drop_plugin(connection, home.id, plugin)
+            return None
+        table = tables.environment_plugins
+        connection.execute(update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing"))
+        bump_revision(connection, home.id)
+        return _one(connection, find_environment(connection, home.id), plugin)
+
+
+def _changed(
+    connection: Connection, candidates: list[_Candidate], plugin: str, version: str | None, given: Document | None
+) -> _Candidate:
+    old = next((candidate for candidate in candidates if candidate.plugin == plugin), None)
+    row = find_plugin(connection, plugin, version or (old.version if old else None))
+    kept = old.settings if old else {}
+    return _Candidate(
+        plugin=plugin, version=row.version, digest=row.digest, manifest=row.manifest, settings=kept if given is None else _with_kept(given, kept)
+    )
+
+
+def _with_kept(given: Document, kept: Document) -> Document:
+    """Fill ``{"$secret": true}`` ("keep it") with the reference that stands there now."""
+    filled: Document = msgspec.json.decode(msgspec.json.encode(given))
+    for path, reference in list(settings.references(filled)):
+        old = settings.get(kept, path)
+        if not isinstance(reference.get(settings.SECRET), str) and old is not None and settings.is_reference(old):
+            settings.put(filled, path, old)
+    return filled
+
+
+def _check_together(context: ServerContext, environment: str, candidates: list[_Candidate], what: str) -> None:
+    inputs = [_input(context, candidate) for candidate in candidates if not candidate.removing]
+    limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
+    answer = context.wait(planning_process.run_in_process("check", msgspec.json.encode(inputs), limits))
+    findings = [finding for finding in msgspec.json.decode(answer, type=list[Finding]) if finding.severity == "error"]
+    if findings:
+        shown = "\n".join(str(finding) for finding in findings)
+        raise ConflictError(
+            f"environment {environment}: {what} is refused:\n{shown}",
+            remedy="Nothing was changed. Follow the remedy of each finding.",
+            findings=findings,
+        )
+
+
+def _keep(
+    context: ServerContext, connection: Connection, environment_id: str, candidate: _Candidate, looked: settings.Settings
+) -> EnabledPluginView:
+    find_plugin(connection, candidate.plugin, candidate.version)  # it may have been uninstalled while we checked
+    store = SecretStore(connection, context.vault, environment_id, candidate.plugin)
+    document = store.take_out(candidate.settings, looked)
+    table = tables.environment_plugins
+    connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == candidate.plugin))
+    connection.execute(
+        insert(table).values(
+            environment_id=environment_id,
+            plugin=candidate.plugin,
+            version=candidate.version,
+            settings=msgspec.json.encode(document).decode(),
+            state="enabled",
+        )
+    )
+    bump_revision(connection, environment_id)
+    _LOG.info("environment %s: plugin %s %s enabled", environment_id, candidate.plugin, candidate.version)
+    return _one(connection, find_environment(connection, environment_id), candidate.plugin)
+
+
+def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]:
+    return [
+        _Candidate(
+            plugin=row.plugin,
+            version=row.version,
+            digest=row.digest,
+            manifest=row.manifest,
+            settings=msgspec.json.decode(row.settings),
+            removing=row.state == "removing",
+        )
+        for row in enabled_plugins(connection, environment_id)
+    ]
+
+
+def _look(candidate: _Candidate) -> settings.Settings:
+    return settings.look_through(candidate.plugin, settings_schema(candidate.manifest), candidate.settings)
+
+
+def _views(connection: Connection, environment_id: str) -> list[EnabledPluginView]:
+    views = []
+    for candidate in _candidates(connection, environment_id):
+        looked = _look(candidate)
+        views.append(
+            EnabledPluginView(
+                name=candidate.plugin,
+                version=candidate.version,
+                state="removing" if candidate.removing else "enabled",
+                settings=candidate.settings,
+                effective_settings=looked.complete,
+                problems=looked.missing,
+                settings_schema=settings_schema(candidate.manifest),
+            )
+        )
+    return views
+
+
+def _one(connection: Connection, environment: object, plugin: str) -> EnabledPluginView:
+    identity, name = str(getattr(environment, "id", "")), str(getattr(environment, "name", ""))
+    for view in _views(connection, identity):
+        if view.name == plugin:
+            return view
+    raise NotFoundError(f"plugin {plugin!r} is not enabled in environment {name}.", remedy=f"'stoker env enable {name} {plugin}' enables it.")
+
+
+def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
+    contributions = msgspec.json.decode(candidate.manifest, type=_Manifest).contributions
+    looked = _look(candidate)
+    templates: dict[str, str] = {}
+    blobs: dict[str, str] = {}
+    for contribution in contributions:
+        if isinstance(path := contribution.get("template"), str):
+            templates[path] = context.store.blob(candidate.plugin, candidate.version, path).decode("utf-8", "replace")
+        if isinstance(path := contribution.get("source"), str):
+            blobs[path] = hashlib.sha256(context.store.blob(candidate.plugin, candidate.version, path)).hexdigest()
+    return PluginInput(
+        name=candidate.plugin,
+        version=candidate.version,
+        digest=candidate.digest,
+        contributions=contributions,
+        settings=_masked(looked),
+        templates=templates,
+        blobs=blobs,
+        removing=candidate.removing,
+    )
+
+
+def _masked(looked: settings.Settings) -> dict[str, object]:
+    """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
+    document = looked.complete
+    for field in looked.secrets:
+        value = settings.get(document, field.path)
+        if not settings.is_reference(value) and (value not in (None, "") or field.generator):
+            settings.put(document, field.path, {settings.SECRET: settings.dotted(field.path), "version": 1})
+    return dict(document)

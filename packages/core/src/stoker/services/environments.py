@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Environments: made, shown, deleted."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from sqlalchemy import Connection, Row, delete, func, select
+
+from stoker.db import tables
+from stoker.db.environments import add_environment, enabled_plugins, find_environment, refuse_while_deploying
+from stoker.errors import ConflictError, InvalidInputError
+from stoker.services.context import ServerContext
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class UsedPlugin(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that an environment uses."""
+
+    name: str
+    version: str
+    state: str
+    """``enabled``, or ``removing`` until the next deployment has taken it from the nodes."""
+
+
+class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment."""
+
+    id: str
+    name: str
+    created_at: float
+    revision: int
+    """Counts changes of the plan's inputs."""
+    plugins: list[UsedPlugin]
+    nodes: int
+    """How many nodes it has."""
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse names that do not fit into paths, addresses and tables."""
+    if not NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"{kind} {name!r}: this is not a name.", remedy="Use up to 63 letters, digits, dots, dashes and underscores; begin with a letter or digit."
+        )
+
+
+def create(context: ServerContext, name: str) -> EnvironmentView:
+    """Make an environment.
+
+    Raises:
+        InvalidInputError: the name does not fit.
+        ConflictError: the name is taken.
+    """
+    check_name("environment", name)
+    table = tables.environments
+    with context.database.transaction() as connection:
+        if connection.execute(select(table.c.id).where(table.c.name == name)).first():
+            raise ConflictError(f"environment {name!r} is there already.", remedy="Choose another name.")
+        return _view(connection, find_environment(connection, add_environment(connection, name)))
+
+
+def list_all(context: ServerContext) -> list[EnvironmentView]:
+    """All environments, by name."""
+    with context.database.read() as connection:
+        rows = connection.execute(select(tables.environments).order_by(tables.environments.c.name)).all()
+        return [_view(connection, row) for row in rows]
+
+
+def show(context: ServerContext, key: str) -> EnvironmentView:
+    """One environment by id or name. Raises NotFoundError."""
+    with context.database.read() as connection:
+        return _view(connection, find_environment(connection, key))
+
+
+def remove(context: ServerContext, key: str) -> None:
+    """Delete an environment with its plans and history.
+
+    Raises:
+        NotFoundError: there is none.
+        ConflictError: it has nodes, or a deployment runs.
+    """
+    with context.database.transaction() as connection:
+        row = find_environment(connection, key)
+        refuse_while_deploying(connection, row.id, row.name, "deleting it")
+        nodes = tables.nodes
+        names = connection.execute(select(nodes.c.name).where(nodes.c.environment_id == row.id).order_by(nodes.c.name)).scalars().all()
+        if names:
+            raise ConflictError(
+                f"environment {row.name} has nodes: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}.",
+                remedy="Take them out with 'stoker env unassign' and deploy, so that nothing stays on them.",
+            )
+        for table in (tables.environment_locks, tables.deployments, tables.plans):
+            connection.execute(delete(table).where(table.c.environment_id == row.id))
+        connection.execute(delete(tables.environments).where(tables.environments.c.id == row.id))
+
+
+def _view(connection: Connection, row: Row[tuple[object, ...]]) -> EnvironmentView:
+    nodes = tables.nodes
+    count = connection.execute(select(func.count()).select_from(nodes).where(nodes.c.environment_id == row.id)).scalar_one()
+    used = [UsedPlugin(name=p.plugin, version=p.version, state=p.state) for p in enabled_plugins(connection, row.id)]
+    return EnvironmentView(id=row.id, name=row.name, created_at=row.created_at, revision=row.revision, plugins=used, nodes=count)

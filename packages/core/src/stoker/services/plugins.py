@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Installing, showing and uninstalling plugins in the running server."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+
+import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from sqlalchemy import Row, delete, insert, select
+from stoker_sdk.bundle import Bundle
+from stoker_sdk.extension_points.settings import Settings
+from stoker_sdk.model.finding import Finding
+
+from stoker import __version__
+from stoker.db import tables
+from stoker.db.plugins import environments_using, find_plugin
+from stoker.domain.settings import check_schema
+from stoker.errors import ConflictError, InvalidInputError
+from stoker.services.context import ServerContext
+
+_LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,62}")
+_INSTALLING = threading.Lock()
+
+
+class ContributionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One contribution of a plugin."""
+
+    point: str
+    """The class, e.g. ``tasks.shell``."""
+    label: str
+    """What messages call it."""
+
+
+class PluginView(msgspec.Struct, frozen=True, kw_only=True):
+    """An installed plugin version."""
+
+    name: str
+    version: str
+    title: str
+    digest: str
+    """SHA-256 of the bundle."""
+    description: str
+    requires_stoker: str
+    installed_at: float
+    contributions: list[ContributionView]
+    environments: list[str]
+    """Names of the environments that use this version."""
+    settings_schema: dict[str, object]
+    """JSON Schema of its settings; empty if it has none."""
+
+
+class _Manifest(msgspec.Struct):
+    """What answers show of a manifest."""
+
+    description: str = ""
+    requires_stoker: str = ""
+    contributions: list[dict[str, object]] = []
+
+
+def install(context: ServerContext, data: bytes) -> tuple[PluginView, bool]:
+    """Install a bundle; the second value says whether anything was new.
+
+    Raises:
+        InvalidBundleError: it is broken, was tampered with, or is hostile.
+        InvalidInputError: it does not fit this server.
+        ConflictError: the same version with other contents is installed.
+    """
+    bundle = context.store.open(data)
+    _check(bundle)
+    name, version = bundle.plugin.name, bundle.plugin.version
+    with _INSTALLING:
+        if _installed(context, name, version, bundle.digest):
+            return show(context, name, version), False
+        context.store.install(data)
+        try:
+            with context.database.transaction() as connection:
+                connection.execute(
+                    insert(tables.plugins).values(
+                        name=name,
+                        version=version,
+                        digest=bundle.digest,
+                        title=bundle.plugin.title,
+                        manifest=msgspec.json.encode(bundle.manifest).decode(),
+                        path=f"{name}/{version}",
+                        installed_at=time.time(),
+                    )
+                )
+        except BaseException:
+            context.store.remove(name, version)  # no row, no file
+            raise
+    _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest)
+    return show(context, name, version), True
+
+
+def _installed(context: ServerContext, name: str, version: str, digest: str) -> bool:
+    with context.database.read() as connection:
+        table = tables.plugins
+        there = connection.execute(select(table.c.digest).where(table.c.name == name, table.c.version == version)).scalar()
+    if there is not None and there != digest:
+        raise ConflictError(
+            f"plugin {name} {version} is installed with other contents (digest {there[:12]}, this one {digest[:12]}).",
+            remedy="Give the changed plugin a new version, or uninstall the installed one first.",
+        )
+    return there is not None
+
+
+def _check(bundle: Bundle) -> None:
+    plugin = bundle.plugin
+    if not _NAME.fullmatch(plugin.name) or not _VERSION.fullmatch(plugin.version):
+        raise InvalidInputError(
+            f"plugin {plugin.name!r} {plugin.version!r}: name or version is not usable.",
+            remedy="Names have lower case letters, digits and dashes; versions are as in Python packaging.",
+        )
+    try:
+        fits = SpecifierSet(plugin.requires_stoker).contains(Version(__version__), prereleases=True)
+    except (InvalidSpecifier, InvalidVersion) as error:
+        raise InvalidInputError(f"plugin {plugin.name}: {error}.", remedy="Write requires_stoker as in '>=0.1,<1'.") from error
+    if not fits:
+        raise InvalidInputError(
+            f"plugin {plugin.name} {plugin.version} wants Stoker {plugin.requires_stoker}; this is {__version__}.",
+            remedy="Install a version of the plugin for this Stoker.",
+        )
+    findings: list[Finding] = []
+    for contribution in plugin.contributions:
+        if isinstance(contribution, Settings):
+            findings += check_schema(plugin.name, contribution.json_schema)
+    if findings:
+        raise InvalidInputError(f"plugin {plugin.name}: its settings' schema is refused.", remedy=findings[0].remedy, findings=findings)
+
+
+def show(context: ServerContext, name: str, version: str) -> PluginView:
+    """One installed version. Raises NotFoundError."""
+    with context.database.read() as connection:
+        return _view(find_plugin(connection, name, version), environments_using(connection))
+
+
+def list_all(context: ServerContext) -> list[PluginView]:
+    """All installed versions, by name and version."""
+    with context.database.read() as connection:
+        rows = connection.execute(select(tables.plugins)).all()
+        users = environments_using(connection)
+    return [_view(row, users) for row in sorted(rows, key=lambda row: (row.name, Version(row.version)))]
+
+
+def uninstall(context: ServerContext, name: str, version: str) -> None:
+    """Remove a version: its row and its files.
+
+    Raises:
+        NotFoundError: it is not installed.
+        ConflictError: an environment uses it; all that do are named.
+    """
+    with _INSTALLING:
+        with context.database.transaction() as connection:
+            find_plugin(connection, name, version)
+            if users := environments_using(connection).get((name, version)):
+                raise ConflictError(
+                    f"plugin {name} {version} is used by: {', '.join(users)}.",
+                    remedy="Disable it there and deploy, so that it leaves the nodes; then uninstall it.",
+                    environments=users,
+                )
+            connection.execute(delete(tables.plugins).where(tables.plugins.c.name == name, tables.plugins.c.version == version))
+        context.store.remove(name, version)
+    _LOG.info("plugin %s %s uninstalled", name, version)
+
+
+def settings_schema(manifest: str) -> dict[str, object]:
+    """The settings schema in a manifest (JSON text); empty if the plugin has no settings."""
+    for contribution in msgspec.json.decode(manifest, type=_Manifest).contributions:
+        if contribution.get("point") == "settings" and isinstance(schema := contribution.get("schema"), dict):
+            return schema
+    return {}
+
+
+def _view(row: Row[tuple[object, ...]], users: dict[tuple[str, str], list[str]]) -> PluginView:
+    manifest = msgspec.json.decode(row.manifest, type=_Manifest)
+    return PluginView(
+        name=row.name,
+        version=row.version,
+        title=row.title,
+        digest=row.digest,
+        description=manifest.description,
+        requires_stoker=manifest.requires_stoker,
+        installed_at=row.installed_at,
+        contributions=[ContributionView(point=str(item.get("point")), label=_label(item)) for item in manifest.contributions],
+        environments=users.get((row.name, row.version), []),
+        settings_schema=settings_schema(row.manifest),
+    )
+
+
+def _label(contribution: dict[str, object]) -> str:
+    """As the SDK's labels, without building the contribution: lists of plugins stay cheap."""
+    parts = [str(contribution.get("point"))]
+    if section := contribution.get("section"):
+        parts.append(f"[{section}]")
+    parts += [str(contribution[key]) for key in ("id", "path", "name", "key") if contribution.get(key)]
+    if isinstance(packages := contribution.get("packages"), list):
+        parts.append(", ".join(str(p.get("name") if isinstance(p, dict) else p) for p in packages[:3]))
+    return " ".join(parts)
