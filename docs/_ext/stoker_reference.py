@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sphinx extension: replaces lines such as ``<!-- stoker: extension-point tasks -->`` by Markdown made from the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import command_line  # noqa: E402
+import extension_points  # noqa: E402
+import msgspec  # noqa: E402
+import rules  # noqa: E402
+import stoker_sdk  # noqa: E402
+from stoker.config import ServerConfig  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent
+MARK = re.compile(r"^<!-- stoker: (?P<what>[a-z-]+)(?: (?P<argument>\S+))? -->$", re.MULTILINE)
+
+
+def sdk_face(_: str) -> str:
+    """What ``stoker_sdk`` itself offers: its ``__all__``."""
+    lines: list[str] = []
+    for name in stoker_sdk.__all__:
+        thing = getattr(stoker_sdk, name)
+        kind = thing if isinstance(thing, type) else type(thing)
+        lines += [f"## {name}", ""]
+        if isinstance(thing, type):
+            lines += [extension_points.first_sentence(kind), ""]
+            if issubclass(thing, msgspec.Struct):
+                lines += [extension_points.fields_table(thing), ""]
+        else:
+            lines += [REF, ""]
+    return "\n".join(lines)
+
+
+REF = """Writes expressions in Python. `ref.settings.text` is the expression `settings.text`; `ref("...")` takes any CEL text.
+References grow by attribute access, by indexing, and by `+`; `equals` gives a condition."""
+
+
+def configuration(_: str) -> str:
+    """The fields of the server's configuration."""
+    docs, types = extension_points.field_docs(ServerConfig), extension_points.field_types(ServerConfig)
+    rows = [
+        f"| `{field.name}` | `STOKER_{'DATA' if field.name == 'data_dir' else field.name.upper()}` "
+        f"| `{extension_points.cell(types[field.name])}` | {extension_points.default_text(field)} | {docs[field.name]} |"
+        for field in msgspec.structs.fields(ServerConfig)
+    ]
+    return "\n".join(["| Field | Variable | Type | Default | What it is |", "|---|---|---|---|---|", *rows])
+
+
+def benchmarks(_: str) -> str:
+    """The newest table of benchmarks, if one was kept in the tree."""
+    files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    if not files:
+        return "No table has been kept yet. `./dev bench` prints one."
+    table = json.loads(files[-1].read_text())
+    rows = []
+    for name, row in sorted(table.items()):
+        rows.append(
+            f"| {name} | {row['value']:.4g} {row['unit']} | {row['bound']:g} | {row.get('aim', '')} "
+            f"| {'yes' if row['ok'] else '**no**'} | {row.get('note', '')} |"
+        )
+    return "\n".join([f"From `{files[-1].name}`.", "", "| Name | Value | Bound | Aim | Bound met | Note |", "|---|---|---|---|---|---|", *rows])
+
+
+SOURCES: dict[str, Callable[[str], str]] = {
+    "extension-point": extension_points.page,
+    "extension-points": lambda _: extension_points.index(),
+    "rules": lambda _: rules.page(),
+    "command-line": command_line.page,
+    "sdk-face": sdk_face,
+    "configuration": configuration,
+    "benchmarks": benchmarks,
+}
+
+
+def fill(text: str) -> str:
+    """Replace every mark in a page."""
+    return MARK.sub(lambda mark: SOURCES[mark["what"]](mark["argument"] or ""), text)
+
+
+def _source_read(_app: object, _name: str, source: list[str]) -> None:
+    source[0] = fill(source[0])
+
+
+def setup(app: object) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", _source_read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
