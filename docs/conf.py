@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Stoker"
-copyright = "The Stoker authors"
+project_copyright = "The Stoker authors"
 author = "The Stoker authors"
 extensions = ["myst_parser", "stoker_reference"]
 exclude_patterns = ["_build", "examples", "_ext"]

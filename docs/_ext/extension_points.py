@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import json
 import re
 from functools import cache
@@ -48,7 +49,7 @@ def field_docs(kind: type) -> dict[str, str]:
         if not base.__module__.startswith("stoker"):
             continue
         body = ast.parse(inspect.getsource(base)).body[0].body
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in itertools.pairwise(body):
             is_field = isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
             if is_field and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
                 docs[statement.target.id] = plain(str(following.value.value))
@@ -81,7 +82,8 @@ def fields_table(kind: type) -> str:
     docs, types = field_docs(kind), field_types(kind)
     fields = sorted(msgspec.structs.fields(kind), key=lambda field: not field.required)
     rows = [
-        f"| `{field.encode_name}` | `{cell(types[field.name])}` | {cell(default_text(field))} | {cell(docs.get(field.name, ''))} |"
+        f"| `{field.encode_name}` | `{cell(types[field.name])}` | {cell(default_text(field))} "
+        f"| {cell(docs.get(field.name, ''))} |"
         for field in fields
     ]
     return "\n".join(["| Field | Type | Default | What it is |", "|---|---|---|---|", *rows])
@@ -143,7 +145,16 @@ def page(name: str) -> str:
     ]
     for kind in point.contributions:
         tag = str(kind.__struct_config__.tag)
-        lines += [f"### {kind.__name__}", "", first_sentence(kind), "", f"In YAML and JSON: `point: {tag}`", "", fields_table(kind), ""]
+        lines += [
+            f"### {kind.__name__}",
+            "",
+            first_sentence(kind),
+            "",
+            f"In YAML and JSON: `point: {tag}`",
+            "",
+            fields_table(kind),
+            "",
+        ]
         for inner in nested_structs(kind):
             lines += [f"**{inner.__name__}**: {first_sentence(inner)}", "", fields_table(inner), ""]
     (_, schema) = msgspec.json.schema_components(point.contributions, schema_hook=lambda _: {"description": "any JSON value"})

@@ -33,7 +33,7 @@ def text_of(node: ast.AST | None) -> str:
             if isinstance(part, ast.Constant):
                 parts.append(str(part.value))
             elif isinstance(part, ast.FormattedValue):
-                parts.append("‹" + re.sub(r"^.*\.", "", ast.unparse(part.value).split("(")[0].split("[")[0]) + "›")
+                parts.append("«" + re.sub(r"^.*\.", "", ast.unparse(part.value).split("(")[0].split("[")[0]) + "»")
         return "".join(parts)
     return ""
 

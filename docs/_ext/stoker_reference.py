@@ -6,18 +6,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import command_line  # noqa: E402
-import extension_points  # noqa: E402
-import msgspec  # noqa: E402
-import rules  # noqa: E402
-import stoker_sdk  # noqa: E402
-from stoker.config import ServerConfig  # noqa: E402
+import command_line
+import extension_points
+import msgspec
+import rules
+import stoker_sdk
+from stoker.config import ServerConfig
 
 ROOT = Path(__file__).parent.parent.parent
 MARK = re.compile(r"^<!-- stoker: (?P<what>[a-z-]+)(?: (?P<argument>\S+))? -->$", re.MULTILINE)
@@ -66,7 +63,9 @@ def benchmarks(_: str) -> str:
             f"| {name} | {row['value']:.4g} {row['unit']} | {row['bound']:g} | {row.get('aim', '')} "
             f"| {'yes' if row['ok'] else '**no**'} | {row.get('note', '')} |"
         )
-    return "\n".join([f"From `{files[-1].name}`.", "", "| Name | Value | Bound | Aim | Bound met | Note |", "|---|---|---|---|---|---|", *rows])
+    return "\n".join(
+        [f"From `{files[-1].name}`.", "", "| Name | Value | Bound | Aim | Bound met | Note |", "|---|---|---|---|---|---|", *rows]
+    )
 
 
 SOURCES: dict[str, Callable[[str], str]] = {
