@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Actions: a task with its values becomes what a node does; equal actions are kept once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from stoker_sdk.extension_points import tasks
+from stoker_sdk.extension_points.health_checks import HealthCheck
+from stoker_sdk.model.expression import Expression, Value, condition_source
+
+from stoker.domain.action import (
+    Action,
+    CommandAction,
+    FileChange,
+    FilesAction,
+    PackageChange,
+    PackagesAction,
+    RebootAction,
+    ServiceAction,
+    WaitForAction,
+)
+from stoker.domain.secret import Text
+from stoker.planning.files import Contents
+from stoker.planning.values import Scope, is_shared, split_secrets, write_text
+
+
+class Actions:
+    """Actions with their indexes and hashes; equal ones are kept once."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.items: list[Action] = []
+        self._index: dict[bytes, int] = {}
+        self._encoder = msgspec.json.Encoder()
+
+    def add(self, action: Action) -> int:
+        """The index of an action."""
+        key = self._encoder.encode(action)
+        found = self._index.get(key)
+        if found is None:
+            found = self._index[key] = len(self.items)
+            self.items.append(action)
+        return found
+
+
+def digest(*parts: str) -> str:
+    """A short hash of texts, for inputs."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def command_environment(scope: Scope, values: Mapping[str, Value], label: str, marker: str) -> dict[str, Text]:
+    """Environment variables with their values; lists are joined by blanks."""
+    result: dict[str, Text] = {}
+    for name in sorted(values):
+        value = scope.evaluate(values[name], label, f"environment.{name}")
+        text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
+        result[name] = split_secrets(text, marker)
+    return result
+
+
+def _blob(scope: Scope, path: str, label: str) -> str:
+    if path not in scope.plugin.blobs:
+        raise scope.fault(label, "source", f"the bundle has no file {path}.", "Build the bundle again.", file=path)
+    return f"blob:{scope.plugin.name}:{path}"
+
+
+def _arguments(scope: Scope, task: tasks.Script, marker: str) -> list[str]:
+    value = scope.evaluate(list(task.arguments), task.label, "arguments")
+    arguments = [write_text(item) for item in value] if isinstance(value, list) else []
+    if any(marker in argument for argument in arguments):
+        raise scope.fault(
+            task.label, "arguments", "a secret cannot be an argument: it would show in the process list.", "Use environment."
+        )
+    return arguments
+
+
+def _files(scope: Scope, task: tasks.Files, contents: Contents) -> FilesAction:
+    changes = []
+    for item in task.files:
+        if item.state == "file":
+            value = scope.evaluate(item.content, task.label, "content")
+            text = "".join(f"{write_text(part)}\n" for part in value) if isinstance(value, list) else write_text(value)
+            content = str(contents.add(text, []))
+            changes.append(
+                FileChange(path=item.path, content=content, owner=item.owner, group=item.group, mode=item.mode or "0644")
+            )
+        elif item.state == "directory":
+            changes.append(
+                FileChange(path=item.path, change="directory", owner=item.owner, group=item.group, mode=item.mode or "0755")
+            )
+        else:
+            changes.append(FileChange(path=item.path, change="remove"))
+    return FilesAction(files=changes)
+
+
+def _wait_for(scope: Scope, task: tasks.WaitFor) -> WaitForAction:
+    host = write_text(scope.evaluate(task.host, task.label, "host"))
+    if (task.port is None) == (task.file is None):
+        raise scope.fault(task.label, "port", "give either port or file.", "Remove one of the two, or add one.")
+    return WaitForAction(host=host, port=task.port, file=task.file or "", interval=task.interval)
+
+
+def build_action(scope: Scope, task: tasks.Task, contents: Contents, marker: str) -> Action:
+    """The action of a task on the node that the scope has entered; a service's restart is decided later.
+
+    Raises:
+        ValueFault: a value cannot be had, or the bundle lacks a file.
+    """
+    unless, creates = task.unless or "", task.creates or ""
+    match task:
+        case tasks.Shell():
+            environment = command_environment(scope, task.environment, task.label, marker)
+            return CommandAction(run=task.run, environment=environment, directory=task.directory, unless=unless, creates=creates)
+        case tasks.Script():
+            return CommandAction(
+                script=_blob(scope, task.source, task.label),
+                arguments=_arguments(scope, task, marker),
+                environment=command_environment(scope, task.environment, task.label, marker),
+                directory=task.directory,
+                unless=unless,
+                creates=creates,
+            )
+        case tasks.Upload():
+            content = _blob(scope, task.source, task.label)
+            change = FileChange(path=task.path, content=content, owner=task.owner, group=task.group, mode=task.mode)
+            return FilesAction(files=[change])
+        case tasks.Service():
+            return ServiceAction(name=task.name, state=task.state, enabled=task.enabled)
+        case tasks.Reboot():
+            return RebootAction(unless=unless, creates=creates)
+        case tasks.WaitFor():
+            return _wait_for(scope, task)
+        case tasks.Packages() if task.state == "present":
+            return PackagesAction(install=[PackageChange(name) for name in task.packages])
+        case tasks.Packages():
+            return PackagesAction(remove=list(task.packages))
+        case tasks.Files():
+            return _files(scope, task, contents)
+        case _:
+            raise scope.fault(task.label, "point", "this kind of task is not known here.", "Upgrade Stoker.")
+
+
+def build_check(scope: Scope, check: HealthCheck, marker: str) -> CommandAction:
+    """The command of a health check."""
+    return CommandAction(run=check.run, environment=command_environment(scope, check.environment, check.label, marker))
+
+
+def varies(task: tasks.Task | HealthCheck) -> bool:
+    """Whether a task's action or condition differs from node to node."""
+    values: list[object] = []
+    if isinstance(task, tasks.Shell | tasks.Script | HealthCheck):
+        values += task.environment.values()
+    if isinstance(task, tasks.Script):
+        values += task.arguments
+    if isinstance(task, tasks.WaitFor):
+        values.append(task.host)
+    if isinstance(task, tasks.Files):
+        values += [item.content for item in task.files]
+    source = condition_source(task.when)
+    if source is not None:
+        values.append(Expression(source))
+    return not all(is_shared(value) for value in values)
+
+
+def package_changes(needed: Sequence[tuple[str, str]]) -> PackagesAction:
+    """Install packages given as (name, constraint)."""
+    return PackagesAction(install=[PackageChange(name, constraint=constraint) for name, constraint in needed])
