@@ -59,10 +59,16 @@ nodes = _asking(lambda client, ctx: (found["name"] for found in client.nodes()))
 credentials = _asking(lambda client, ctx: (found["name"] for found in client.credentials()))
 plugins = _asking(lambda client, ctx: (found["name"] for found in client.plugins()))
 plugin_versions = _asking(lambda client, ctx: (f"{found['name']}={found['version']}" for found in client.plugins()))
-enabled_plugins = _in_environment(lambda client, environment: (found["name"] for found in client.environment_plugins(environment)))
-environment_nodes = _in_environment(lambda client, environment: (found["name"] for found in client.environment_nodes(environment)))
+enabled_plugins = _in_environment(
+    lambda client, environment: (found["name"] for found in client.environment_plugins(environment))
+)
+environment_nodes = _in_environment(
+    lambda client, environment: (found["name"] for found in client.environment_nodes(environment))
+)
 roles = _in_environment(lambda client, environment: (found["name"] for found in client.roles(environment)))
 plans = _in_environment(lambda client, environment: (found["id"] for found in client.plans(environment)))
 deployments = _asking(
-    lambda client, ctx: (found["id"] for environment in client.environments() for found in client.deployments(environment["name"]))
+    lambda client, ctx: (
+        found["id"] for environment in client.environments() for found in client.deployments(environment["name"])
+    )
 )

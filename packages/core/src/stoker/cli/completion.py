@@ -7,15 +7,15 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from stoker.cli.lazy import Command
 from stoker.errors import InvalidInputError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion code for a shell; names are completed by asking the server.
 
-    \b
     Examples:
       eval "$(stoker completion bash)"                                  # in ~/.bashrc
       eval "$(stoker completion zsh)"                                   # in ~/.zshrc

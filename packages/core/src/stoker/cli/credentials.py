@@ -9,22 +9,27 @@ from typing import TextIO
 import click
 
 from stoker.cli import complete, output
+from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 
 
-@click.group()
+@click.group(cls=Group)
 def credentials() -> None:
     """Keys with which nodes are reached; private halves are stored encrypted and never shown."""
 
 
 @credentials.command()
 @click.argument("name")
-@click.option("--private-key", metavar="FILE", type=click.File("r"), help="An OpenSSH private key ('-' for standard input); without it one is made.")
+@click.option(
+    "--private-key",
+    metavar="FILE",
+    type=click.File("r"),
+    help="An OpenSSH private key ('-' for standard input); without it one is made.",
+)
 @output.json_option
 def add(name: str, private_key: TextIO | None, as_json: bool) -> None:
     """Keep a private key, or make one, and print its public half for the nodes' authorized_keys.
 
-    \b
     Examples:
       stoker credentials add default >> authorized_keys
       stoker credentials add site --private-key ~/.ssh/id_ed25519
@@ -41,7 +46,6 @@ def add(name: str, private_key: TextIO | None, as_json: bool) -> None:
 def list_credentials(as_json: bool) -> None:
     """List the keys, public halves only.
 
-    \b
     Examples:
       stoker credentials list
     """
@@ -49,7 +53,10 @@ def list_credentials(as_json: bool) -> None:
     if as_json:
         output.write_items(found)
         return
-    rows = [(credential["name"], credential.get("public_key", "").strip(), output.when(credential.get("created_at"))) for credential in found]
+    rows = [
+        (credential["name"], credential.get("public_key", "").strip(), output.when(credential.get("created_at")))
+        for credential in found
+    ]
     output.table(("NAME", "PUBLIC KEY", "MADE"), rows, empty="No keys. Make one with 'stoker credentials add NAME'.")
 
 
@@ -58,7 +65,6 @@ def list_credentials(as_json: bool) -> None:
 def remove(name: str) -> None:
     """Delete a key that no node uses.
 
-    \b
     Examples:
       stoker credentials remove default
     """

@@ -9,6 +9,7 @@ import sys
 import click
 
 from stoker.cli import choose, complete, output
+from stoker.cli.lazy import Command
 from stoker.cli.plans import show_plan
 from stoker.cli.session import connect
 from stoker.cli.watching import follow
@@ -17,7 +18,7 @@ from stoker.client.documents import DeploymentDocument
 from stoker.errors import InvalidInputError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("environment", metavar="[ENV]", required=False, envvar="STOKER_ENV", shell_complete=complete.environments)
 @click.option("--plan", "plan_id", shell_complete=complete.plans, help="Carry out this plan instead of a new one.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -28,7 +29,6 @@ def deploy(environment: str | None, plan_id: str | None, yes: bool, watch: bool,
 
     Ctrl-C while it runs leaves it running and says how to stop it. Exits 0 if the deployment is ready, 1 if not.
 
-    \b
     Examples:
       stoker deploy lab
       stoker deploy lab --plan 3f9a2c --yes

@@ -7,6 +7,7 @@ from __future__ import annotations
 import click
 
 from stoker.cli import choose, complete, output
+from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.cli.watching import follow, tell_end
 from stoker.client import FINAL_STATES
@@ -14,11 +15,15 @@ from stoker.client import FINAL_STATES
 _deployment = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=complete.deployments)
 _latest = click.argument("deployment", metavar="[DEPLOYMENT]", required=False, shell_complete=complete.deployments)
 _environment = click.option(
-    "--env", "environment", envvar="STOKER_ENV", shell_complete=complete.environments, help="The environment whose latest one is meant."
+    "--env",
+    "environment",
+    envvar="STOKER_ENV",
+    shell_complete=complete.environments,
+    help="The environment whose latest one is meant.",
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def deployments() -> None:
     """Follow, stop, retry and look into deployments."""
 
@@ -29,7 +34,6 @@ def deployments() -> None:
 def list_deployments(environment: str | None, as_json: bool) -> None:
     """List an environment's deployments, newest first.
 
-    \b
     Examples:
       stoker deployments list lab
     """
@@ -41,9 +45,20 @@ def list_deployments(environment: str | None, as_json: bool) -> None:
     rows = []
     for item in found:
         state, created_at = output.state_text(item.get("state", "")), item.get("created_at")
-        rows.append((item["id"], state, output.when(created_at), output.between(created_at, item.get("finished_at")), item.get("plan"), item.get("reason")))
+        rows.append(
+            (
+                item["id"],
+                state,
+                output.when(created_at),
+                output.between(created_at, item.get("finished_at")),
+                item.get("plan"),
+                item.get("reason"),
+            )
+        )
     output.table(
-        ("DEPLOYMENT", "STATE", "STARTED", "TOOK", "PLAN", "REASON"), rows, empty="No deployments. Start one with 'stoker deploy'."
+        ("DEPLOYMENT", "STATE", "STARTED", "TOOK", "PLAN", "REASON"),
+        rows,
+        empty="No deployments. Start one with 'stoker deploy'.",
     )
 
 
@@ -54,7 +69,6 @@ def list_deployments(environment: str | None, as_json: bool) -> None:
 def show(deployment: str | None, environment: str | None, as_json: bool) -> None:
     """Show a deployment with the state of each node; without DEPLOYMENT the latest one.
 
-    \b
     Examples:
       stoker deployments show
       stoker deployments show 81c0de --json
@@ -93,7 +107,6 @@ def show(deployment: str | None, environment: str | None, as_json: bool) -> None
 def watch(deployment: str | None, environment: str | None) -> int:
     """Follow a deployment to its end; Ctrl-C leaves it running.
 
-    \b
     Examples:
       stoker deployments watch
     """
@@ -111,7 +124,6 @@ def watch(deployment: str | None, environment: str | None) -> int:
 def attempts(deployment: str | None, environment: str | None, node: str, task: str, with_output: bool, as_json: bool) -> None:
     """The history: every try of every task on every node.
 
-    \b
     Examples:
       stoker deployments attempts --node n1
       stoker deployments attempts 81c0de --task ntp.files --output
@@ -126,7 +138,9 @@ def attempts(deployment: str | None, environment: str | None, node: str, task: s
         started = item.get("started_at")
         note = "not simulated" if item.get("simulated") else ("" if item.get("changed", True) else "nothing to do")
         state, took = output.state_text(item.get("state", "")), output.between(started, item.get("finished_at"))
-        rows.append((item["node"], item["task"], item.get("attempt"), state, item.get("exit_status"), output.when(started), took, note))
+        rows.append(
+            (item["node"], item["task"], item.get("attempt"), state, item.get("exit_status"), output.when(started), took, note)
+        )
     output.table(("NODE", "TASK", "TRY", "STATE", "EXIT", "STARTED", "TOOK", "NOTE"), rows, empty="Nothing was tried yet.")
     for item in found if with_output else []:
         if (item.get("output") or "").strip():
@@ -139,7 +153,6 @@ def attempts(deployment: str | None, environment: str | None, node: str, task: s
 def stop(deployment: str) -> None:
     """Let what runs come to its end, and start nothing more.
 
-    \b
     Examples:
       stoker deployments stop 81c0de
     """
@@ -153,7 +166,6 @@ def stop(deployment: str) -> None:
 def retry(deployment: str, watching: bool) -> int:
     """Go on from what failed.
 
-    \b
     Examples:
       stoker deployments retry 81c0de
     """
@@ -171,7 +183,6 @@ def retry(deployment: str, watching: bool) -> int:
 def answer(deployment: str, node: str, task: str, answer: str) -> None:
     """Say whether a task whose end nobody knows is done or must run again.
 
-    \b
     Examples:
       stoker deployments answer 81c0de n1 db.migrate done
     """

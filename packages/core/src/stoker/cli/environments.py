@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from stoker.cli import choose, complete, output, values
+from stoker.cli.lazy import Group
 from stoker.cli.main import finding_line
 from stoker.cli.session import connect
 from stoker.client import StokerClient
@@ -20,7 +21,7 @@ _environment = click.argument("environment", metavar="ENV", shell_complete=compl
 _plugin = click.argument("plugin", metavar="PLUGIN", shell_complete=complete.enabled_plugins)
 
 
-@click.group()
+@click.group(cls=Group)
 def env() -> None:
     """Environments: one cluster each, with its plugins, settings and nodes."""
 
@@ -31,7 +32,6 @@ def env() -> None:
 def create(name: str, as_json: bool) -> None:
     """Make an empty environment.
 
-    \b
     Examples:
       stoker env create lab
     """
@@ -47,7 +47,6 @@ def create(name: str, as_json: bool) -> None:
 def list_environments(as_json: bool) -> None:
     """List the environments.
 
-    \b
     Examples:
       stoker env list
     """
@@ -58,7 +57,7 @@ def list_environments(as_json: bool) -> None:
     rows = [
         (item["name"], _plugin_names(item.get("plugins")), item.get("nodes", ""), output.when(item.get("created_at")))
         for item in found
-    ]  # fmt: skip
+    ]
     output.table(("NAME", "PLUGINS", "NODES", "MADE"), rows, empty="No environments. Make one with 'stoker env create NAME'.")
 
 
@@ -68,13 +67,16 @@ def list_environments(as_json: bool) -> None:
 def show(environment: str, as_json: bool) -> None:
     """Show an environment: its plugins, roles and nodes.
 
-    \b
     Examples:
       stoker env show lab
     """
     client = connect()
     found = client.environment(environment)
-    plugins, roles, nodes = client.environment_plugins(environment), client.roles(environment), client.environment_nodes(environment)
+    plugins, roles, nodes = (
+        client.environment_plugins(environment),
+        client.roles(environment),
+        client.environment_nodes(environment),
+    )
     if as_json:
         output.write_json({**found, "plugins": plugins, "roles": roles, "nodes": nodes})
         return
@@ -96,7 +98,14 @@ def show(environment: str, as_json: bool) -> None:
     output.say("\nNodes", "bold")
     output.table(
         ("NAME", "ROLES", "STATUS"),
-        [(node["name"], ", ".join(node.get("roles") or []), output.state_text("removing" if node.get("removing") else node.get("status", ""))) for node in nodes],
+        [
+            (
+                node["name"],
+                ", ".join(node.get("roles") or []),
+                output.state_text("removing" if node.get("removing") else node.get("status", "")),
+            )
+            for node in nodes
+        ],
         empty=f"None. Give one a role with 'stoker env assign {found['name']} NODE ROLE'.",
     )
 
@@ -107,7 +116,6 @@ def show(environment: str, as_json: bool) -> None:
 def delete(environment: str, yes: bool) -> None:
     """Delete an environment.
 
-    \b
     Examples:
       stoker env delete lab --yes
     """
@@ -122,7 +130,13 @@ def delete(environment: str, yes: bool) -> None:
 @env.command()
 @_environment
 @click.argument("plugin", metavar="NAME[=VERSION]", shell_complete=complete.plugin_versions)
-@click.option("--settings", "settings_file", metavar="FILE", type=click.Path(path_type=Path), help="Settings as YAML or JSON ('-' for standard input).")
+@click.option(
+    "--settings",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings as YAML or JSON ('-' for standard input).",
+)
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="One setting; the value is YAML. May be repeated.")
 @output.json_option
 def enable(environment: str, plugin: str, settings_file: Path | None, assignments: tuple[str, ...], as_json: bool) -> None:
@@ -130,7 +144,6 @@ def enable(environment: str, plugin: str, settings_file: Path | None, assignment
 
     Nothing changes on nodes before the next deployment. Conflicts with other plugins are refused here.
 
-    \b
     Examples:
       stoker env enable lab ntp
       stoker env enable lab ntp=1.0.0 --set 'pools=[pool.example.net]'
@@ -141,7 +154,9 @@ def enable(environment: str, plugin: str, settings_file: Path | None, assignment
     settings: values.Settings | None = None
     if settings_file is not None or assignments:
         before = next((found for found in client.environment_plugins(environment) if found["name"] == name), None)
-        settings = values.merge(before.get("settings", {}) if before else {}, values.read_file(settings_file) if settings_file else {})
+        settings = values.merge(
+            before.get("settings", {}) if before else {}, values.read_file(settings_file) if settings_file else {}
+        )
         settings = values.apply(settings, assignments, _schema(client, name, version, before))
     enabled = client.enable_plugin(environment, name, version=version or None, settings=settings)
     if as_json:
@@ -157,7 +172,6 @@ def enable(environment: str, plugin: str, settings_file: Path | None, assignment
 def disable(environment: str, plugin: str) -> None:
     """Disable a plugin; the next deployment takes from the nodes what it brought.
 
-    \b
     Examples:
       stoker env disable lab ntp && stoker deploy lab
     """
@@ -170,15 +184,28 @@ def disable(environment: str, plugin: str) -> None:
 @_plugin
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="One setting; the value is YAML. May be repeated.")
 @click.option("--unset", "unset", metavar="KEY", multiple=True, help="Back to the default. May be repeated.")
-@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="All settings, from YAML or JSON ('-' for standard input).")
-@click.option("--secret", "secrets", metavar="KEY", multiple=True, help="Ask for a secret, or read it as a line of standard input.")
+@click.option(
+    "--file",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="All settings, from YAML or JSON ('-' for standard input).",
+)
+@click.option(
+    "--secret", "secrets", metavar="KEY", multiple=True, help="Ask for a secret, or read it as a line of standard input."
+)
 @output.json_option
 def settings(
-    environment: str, plugin: str, assignments: tuple[str, ...], unset: tuple[str, ...], file: Path | None, secrets: tuple[str, ...], as_json: bool
+    environment: str,
+    plugin: str,
+    assignments: tuple[str, ...],
+    unset: tuple[str, ...],
+    file: Path | None,
+    secrets: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Show or change a plugin's settings in an environment; secrets are never shown.
 
-    \b
     Examples:
       stoker env settings lab ntp
       stoker env settings lab ntp --set 'pools=[pool.example.net]' --set minsources=2
@@ -193,7 +220,9 @@ def settings(
         wanted = values.merge(wanted, values.read_secrets(secrets))
         found = client.enable_plugin(environment, plugin, settings=wanted)
         if not as_json:
-            output.say(f"changed the settings of {plugin} in {environment}; 'stoker plan create {environment}' shows what that means")
+            output.say(
+                f"changed the settings of {plugin} in {environment}; 'stoker plan create {environment}' shows what that means"
+            )
     if as_json:
         output.write_json(found)
         return
@@ -208,7 +237,6 @@ def settings(
 def assign(environment: str, node: str, roles: tuple[str, ...]) -> None:
     """Put a node into an environment with exactly these roles.
 
-    \b
     Examples:
       stoker env assign lab n1 ntp-server
     """
@@ -223,7 +251,6 @@ def assign(environment: str, node: str, roles: tuple[str, ...]) -> None:
 def unassign(environment: str, node: str) -> None:
     """Take a node out; the next deployment removes what was brought to it.
 
-    \b
     Examples:
       stoker env unassign lab n1
     """
@@ -237,7 +264,6 @@ def unassign(environment: str, node: str) -> None:
 def check(environment: str | None, as_json: bool) -> int:
     """Run every health check now; exits 1 if one fails.
 
-    \b
     Examples:
       stoker env check lab
     """
@@ -260,13 +286,18 @@ def check(environment: str | None, as_json: bool) -> int:
 
 
 def _plugin_names(plugins: Iterable[EnabledPluginDocument] | None) -> str:
-    return ", ".join(f"{plugin['name']} {plugin.get('version', '')}".rstrip() for plugin in plugins or [] if isinstance(plugin, dict))
+    return ", ".join(
+        f"{plugin['name']} {plugin.get('version', '')}".rstrip() for plugin in plugins or [] if isinstance(plugin, dict)
+    )
 
 
 def _enabled(client: StokerClient, environment: str, plugin: str) -> EnabledPluginDocument:
     found = next((item for item in client.environment_plugins(environment) if item["name"] == plugin), None)
     if found is None:
-        raise NotFoundError(f"plugin {plugin} is not enabled in {environment}.", remedy=f"Enable it with 'stoker env enable {environment} {plugin}'.")
+        raise NotFoundError(
+            f"plugin {plugin} is not enabled in {environment}.",
+            remedy=f"Enable it with 'stoker env enable {environment} {plugin}'.",
+        )
     return found
 
 
@@ -299,6 +330,9 @@ def _shown(value: object) -> str:
 def _show_problems(plugin: EnabledPluginDocument) -> None:
     problems = plugin.get("problems") or []
     if problems:
-        output.say(f"{plugin.get('name', '')}: {output.plural(len(problems), 'setting')} to complete before a plan can be made:", "yellow")
+        output.say(
+            f"{plugin.get('name', '')}: {output.plural(len(problems), 'setting')} to complete before a plan can be made:",
+            "yellow",
+        )
         for problem in problems:
             output.say(f"  - {finding_line(problem)}")

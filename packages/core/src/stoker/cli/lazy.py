@@ -5,19 +5,40 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from importlib import metadata
-from typing import cast
+from typing import NamedTuple, cast
 
 import click
-import msgspec
 from click.shell_completion import CompletionItem
 
 PLUGIN_GROUP = "stoker.cli"
 """The entry-point group through which other distributions add commands, e.g. ``stoker lab``."""
 
 
-class Lazy(msgspec.Struct, frozen=True):
+class Command(click.Command):
+    """A command whose docstring may end with ``Examples:``, which the help shows line by line."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the text, then the examples as they are."""
+        text, separator, examples = (self.help or "").partition("Examples:\n")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(inspect.cleandoc(text).strip())
+        if separator:
+            with formatter.section("Examples"):
+                for line in inspect.cleandoc(examples).splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+class Lazy(NamedTuple):
     """Where a command is, and what the help says of it."""
 
     module: str

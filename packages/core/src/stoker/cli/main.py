@@ -34,13 +34,21 @@ COMMANDS = {
     table=COMMANDS,
     entry_points=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Try 'stoker COMMAND --help' for a command's options and examples. Exit status: 0 done, 1 failed, 2 bad input, 130 Ctrl-C.",
+    epilog="'stoker COMMAND --help' shows options and examples. Exit status: 0 done, 1 failed, 2 bad input, 130 Ctrl-C.",
 )
-@click.option("--server", envvar="STOKER_SERVER", metavar="URL", default="", help="The server [STOKER_SERVER; http://127.0.0.1:8550].")
-@click.option("--token", envvar="STOKER_TOKEN", metavar="TOKEN", default="", help="Who asks [STOKER_TOKEN; the data folder's admin token].")
+@click.option(
+    "--server", envvar="STOKER_SERVER", metavar="URL", default="", help="The server [STOKER_SERVER; http://127.0.0.1:8550]."
+)
+@click.option(
+    "--token", envvar="STOKER_TOKEN", metavar="TOKEN", default="", help="Who asks [STOKER_TOKEN; the data folder's admin token]."
+)
 @click.option("--data", envvar="STOKER_DATA", metavar="FOLDER", default="", help="The server's data folder [STOKER_DATA].")
-@click.option("--ca", envvar="STOKER_CA", metavar="FILE", default="", help="The authority of the server's certificate [STOKER_CA].")
-@click.option("--fingerprint", envvar="STOKER_FINGERPRINT", metavar="SHA256", default="", help="Or its fingerprint [STOKER_FINGERPRINT].")
+@click.option(
+    "--ca", envvar="STOKER_CA", metavar="FILE", default="", help="The authority of the server's certificate [STOKER_CA]."
+)
+@click.option(
+    "--fingerprint", envvar="STOKER_FINGERPRINT", metavar="SHA256", default="", help="Or its fingerprint [STOKER_FINGERPRINT]."
+)
 @click.version_option(__version__, "-V", "--version", prog_name="stoker")
 @click.pass_context
 def stoker(ctx: click.Context, server: str, token: str, data: str, ca: str, fingerprint: str) -> None:
@@ -52,13 +60,17 @@ def stoker(ctx: click.Context, server: str, token: str, data: str, ca: str, fing
 def run(arguments: Sequence[str] | None = None, *, session: Session | None = None) -> int:
     """Run a command line and return its exit status; errors are told on standard error."""
     try:
-        result = stoker.main(args=None if arguments is None else list(arguments), prog_name="stoker", standalone_mode=False, obj=session)
+        result = stoker.main(
+            args=None if arguments is None else list(arguments), prog_name="stoker", standalone_mode=False, obj=session
+        )
     except click.Abort:
         click.echo("stopped.", err=True)
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return show_usage_error(error)
     except StokerError as error:
         show_error(error)
         return exit_status(error)
@@ -67,6 +79,15 @@ def run(arguments: Sequence[str] | None = None, *, session: Session | None = Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return result if isinstance(result, int) else 0
+
+
+def show_usage_error(error: click.ClickException) -> int:
+    """Tell what click did not understand; returns the exit status."""
+    click.echo(f"{_style('error:', 'red')} {printable(error.format_message())}", err=True)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(f"{_style('remedy:', 'cyan')} See '{context.command_path} --help'.", err=True)
+    return error.exit_code
 
 
 def exit_status(error: StokerError) -> int:
@@ -84,17 +105,22 @@ def show_error(error: StokerError) -> None:
 
 
 def finding_line(finding: object) -> str:
+    """One finding on one line: place, rule, who, message, remedy."""
     if not isinstance(finding, dict):
         return str(finding)
     place = str(finding.get("file") or "") + (f":{finding['line']}" if finding.get("line") else "")
     who = " ".join(str(finding[key]) for key in ("plugin", "contribution", "field") if finding.get(key))
-    head = " ".join(part for part in (f"{place}:" if place else "", str(finding.get("rule") or ""), f"{who}:" if who else "") if part)
+    head = " ".join(
+        part for part in (f"{place}:" if place else "", str(finding.get("rule") or ""), f"{who}:" if who else "") if part
+    )
     return " ".join(part for part in (head, str(finding.get("message", "")), str(finding.get("remedy") or "")) if part)
 
 
 def printable(text: str) -> str:
     """Text without control characters, which could make a terminal do things."""
-    return "".join(character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}" for character in text)
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}" for character in text
+    )
 
 
 def _style(text: str, colour: str) -> str:

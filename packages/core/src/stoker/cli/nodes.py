@@ -9,11 +9,12 @@ from typing import cast
 import click
 
 from stoker.cli import complete, output
+from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.client.documents import NodeDocument
 
 
-@click.group()
+@click.group(cls=Group)
 def nodes() -> None:
     """Add, look at and remove nodes."""
 
@@ -27,7 +28,9 @@ def nodes() -> None:
 @click.option("--credential", shell_complete=complete.credentials, help="The key to sign in with (see 'stoker credentials').")
 @click.option("--jump", metavar="NODE", shell_complete=complete.nodes, help="Go through another node.")
 @click.option("--transport", type=click.Choice(["ssh", "simulated"]), help="How to reach it [ssh].")
-@click.option("--refresh/--no-refresh", default=True, show_default=True, help="Connect at once, read the facts and remember the host key.")
+@click.option(
+    "--refresh/--no-refresh", default=True, show_default=True, help="Connect at once, read the facts and remember the host key."
+)
 @output.json_option
 def add(
     name: str,
@@ -43,7 +46,6 @@ def add(
 ) -> None:
     """Add the node NAME that answers at ADDRESS.
 
-    \b
     Examples:
       stoker nodes add n1 10.0.0.11 --credential default
       stoker nodes add n2 10.0.0.12 --user debian --sudo --credential default --jump n1
@@ -65,7 +67,6 @@ def add(
 def list_nodes(as_json: bool) -> None:
     """List all nodes.
 
-    \b
     Examples:
       stoker nodes list
       stoker nodes list --json
@@ -76,12 +77,22 @@ def list_nodes(as_json: bool) -> None:
         return
     rows = [
         (
-            node["name"], f"{node.get('user', '')}@{node.get('address', '')}:{node.get('port', 22)}" if node.get("transport") != "simulated" else "simulated",
-            node.get("environment"), ", ".join(node.get("roles") or []), output.state_text(node.get("status", "")), _system(node),
+            node["name"],
+            f"{node.get('user', '')}@{node.get('address', '')}:{node.get('port', 22)}"
+            if node.get("transport") != "simulated"
+            else "simulated",
+            node.get("environment"),
+            ", ".join(node.get("roles") or []),
+            output.state_text(node.get("status", "")),
+            _system(node),
         )
         for node in found
-    ]  # fmt: skip
-    output.table(("NAME", "ADDRESS", "ENVIRONMENT", "ROLES", "STATUS", "SYSTEM"), rows, empty="No nodes. Add one with 'stoker nodes add NAME ADDRESS'.")
+    ]
+    output.table(
+        ("NAME", "ADDRESS", "ENVIRONMENT", "ROLES", "STATUS", "SYSTEM"),
+        rows,
+        empty="No nodes. Add one with 'stoker nodes add NAME ADDRESS'.",
+    )
 
 
 @nodes.command()
@@ -90,7 +101,6 @@ def list_nodes(as_json: bool) -> None:
 def show(node: str, as_json: bool) -> None:
     """Show a node with its facts.
 
-    \b
     Examples:
       stoker nodes show n1
     """
@@ -107,7 +117,6 @@ def show(node: str, as_json: bool) -> None:
 def refresh(names: tuple[str, ...], as_json: bool) -> None:
     """Connect to nodes and read their facts.
 
-    \b
     Examples:
       stoker nodes refresh n1 n2
     """
@@ -125,7 +134,6 @@ def refresh(names: tuple[str, ...], as_json: bool) -> None:
 def remove(node: str) -> None:
     """Remove a node that is in no environment.
 
-    \b
     Examples:
       stoker nodes remove n1
     """
@@ -138,7 +146,6 @@ def remove(node: str) -> None:
 def forget_host_key(node: str) -> None:
     """Forget the host key of a node that was installed anew; the next connection remembers the new one.
 
-    \b
     Examples:
       stoker nodes forget-host-key n1
     """
@@ -166,12 +173,28 @@ def _show(node: NodeDocument) -> None:
     nics = cast("list[dict[str, object]]", facts.get("nics") or [])
     output.pairs(
         [
-            ("name", node["name"]), ("transport", node.get("transport")), ("address", node.get("address")), ("port", node.get("port")),
-            ("user", node.get("user")), ("sudo", "yes" if node.get("sudo") else ""), ("credential", node.get("credential")),
-            ("jump", node.get("jump")), ("environment", node.get("environment")), ("roles", ", ".join(node.get("roles") or [])),
-            ("status", output.state_text(node.get("status", ""))), ("reason", node.get("status_reason")), ("host key", node.get("host_key")),
-            ("facts of", output.when(node.get("facts_at"))), ("system", _system(node)), ("kernel", facts.get("kernel")),
+            ("name", node["name"]),
+            ("transport", node.get("transport")),
+            ("address", node.get("address")),
+            ("port", node.get("port")),
+            ("user", node.get("user")),
+            ("sudo", "yes" if node.get("sudo") else ""),
+            ("credential", node.get("credential")),
+            ("jump", node.get("jump")),
+            ("environment", node.get("environment")),
+            ("roles", ", ".join(node.get("roles") or [])),
+            ("status", output.state_text(node.get("status", ""))),
+            ("reason", node.get("status_reason")),
+            ("host key", node.get("host_key")),
+            ("facts of", output.when(node.get("facts_at"))),
+            ("system", _system(node)),
+            ("kernel", facts.get("kernel")),
             ("disks", ", ".join(f"{disk.get('name')} {output.size(disk.get('size_bytes'))}" for disk in disks)),
-            ("interfaces", "; ".join(f"{nic.get('name')} {' '.join(cast('list[str]', nic.get('addresses') or []))}".rstrip() for nic in nics)),
+            (
+                "interfaces",
+                "; ".join(
+                    f"{nic.get('name')} {' '.join(cast('list[str]', nic.get('addresses') or []))}".rstrip() for nic in nics
+                ),
+            ),
         ]
-    )  # fmt: skip
+    )

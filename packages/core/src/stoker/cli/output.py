@@ -22,11 +22,12 @@ _WIDE = 1000
 """Columns where no terminal limits them: what is piped is never cut or wrapped."""
 
 STATE_COLOURS = {
-    "ready": "green", "online": "green", "enabled": "green", "done": "green", "finished": "green", "ok": "green",
-    "running": "cyan", "dispatched": "cyan", "pending": "cyan", "waiting": "bright_black", "new": "bright_black",
-    "degraded": "yellow", "stopping": "yellow", "stopped": "yellow", "removing": "yellow", "unknown": "yellow", "skipped": "bright_black",
-    "failed": "red", "unreachable": "red", "error": "red",
-}  # fmt: skip
+    **dict.fromkeys(("ready", "online", "enabled", "done", "finished", "ok"), "green"),
+    **dict.fromkeys(("running", "dispatched", "pending"), "cyan"),
+    **dict.fromkeys(("waiting", "new", "skipped"), "bright_black"),
+    **dict.fromkeys(("degraded", "stopping", "stopped", "removing", "unknown"), "yellow"),
+    **dict.fromkeys(("failed", "unreachable", "error"), "red"),
+}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API answers it.")
 
@@ -34,7 +35,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def console(*, stderr: bool = False) -> Console:
     """Standard output (or error) as rich sees it; it heeds NO_COLOR and leaves colours out of pipes."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=None if stream.isatty() else _WIDE, soft_wrap=False)
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, width=None if stream.isatty() else _WIDE, soft_wrap=False
+    )
 
 
 def write_json(document: object) -> None:

@@ -41,7 +41,12 @@ _UNCHANGED = frozenset({"same", "keep"})
 
 
 def render_plan(
-    plan: PlanDocument, files: Sequence[PlanFileDocument], packages: Sequence[PlanPackageDocument], tasks: Sequence[PlanTaskDocument], *, everything: bool = False
+    plan: PlanDocument,
+    files: Sequence[PlanFileDocument],
+    packages: Sequence[PlanPackageDocument],
+    tasks: Sequence[PlanTaskDocument],
+    *,
+    everything: bool = False,
 ) -> Group:
     """The whole plan; ``everything`` shows what stays the same, too."""
     parts: list[RenderableType] = [_line(f"Plan {plan['id']}", "bold", f" for environment {plan.get('environment', '')}")]
@@ -54,24 +59,36 @@ def render_plan(
     return Group(*parts)
 
 
-def is_empty(plan: PlanDocument, files: Sequence[PlanFileDocument], packages: Sequence[PlanPackageDocument], tasks: Sequence[PlanTaskDocument]) -> bool:
+def is_empty(
+    plan: PlanDocument,
+    files: Sequence[PlanFileDocument],
+    packages: Sequence[PlanPackageDocument],
+    tasks: Sequence[PlanTaskDocument],
+) -> bool:
     """Whether a deployment of the plan would change nothing."""
     counted = plan.get("counts") or {}
     return not (
-        [file for file in files if file.get("status") not in _UNCHANGED]
-        or [package for package in packages if package.get("status") not in _UNCHANGED]
-        or [task for task in tasks if task.get("reason") not in {"check", ""}]
+        any(file.get("status") not in _UNCHANGED for file in files)
+        or any(package.get("status") not in _UNCHANGED for package in packages)
+        or any(task.get("reason") not in {"check", ""} for task in tasks)
         or any(counted.get(key) for key in ("files", "packages", "tasks"))
     )
 
 
-def summary(plan: PlanDocument, files: Sequence[PlanFileDocument], packages: Sequence[PlanPackageDocument], tasks: Sequence[PlanTaskDocument]) -> Text:
+def summary(
+    plan: PlanDocument,
+    files: Sequence[PlanFileDocument],
+    packages: Sequence[PlanPackageDocument],
+    tasks: Sequence[PlanTaskDocument],
+) -> Text:
     """``Plan: 3 files to write, 2 packages to install, 5 tasks on 3 nodes; 1 check``, or that there is nothing to do."""
     if is_empty(plan, files, packages, tasks):
         return Text("Nothing to do: every node is as planned.", style="bold green")
     running = [task for task in tasks if task.get("reason") not in {"check", ""}]
     checks = sum(1 for task in tasks if task.get("reason") == "check")
-    touched = {item.get("node", "") for item in (*files, *packages) if item.get("status") not in _UNCHANGED} | {task.get("node", "") for task in running}
+    touched = {item.get("node", "") for item in (*files, *packages) if item.get("status") not in _UNCHANGED} | {
+        task.get("node", "") for task in running
+    }
     counts = [
         (_count(files, "create", "change", "drift"), "file", "to write"),
         (_count(files, "remove", "restore"), "file", "to remove"),
@@ -80,7 +97,11 @@ def summary(plan: PlanDocument, files: Sequence[PlanFileDocument], packages: Seq
     ]
     parts = [f"{plural(count, word)} {verb}" for count, word, verb in counts if count]
     parts.append(f"{plural(len(running), 'task')} on {plural(len(touched), 'node')}")
-    drift = _count(files, "drift") + _count(packages, "drift") + sum(1 for task in running if task.get("reason") == "drift" and task.get("kind") == "service")
+    drift = (
+        _count(files, "drift")
+        + _count(packages, "drift")
+        + sum(1 for task in running if task.get("reason") == "drift" and task.get("kind") == "service")
+    )
     text = Text("Plan: ", style="bold").append(", ".join(parts), style="bold")
     if checks:
         text.append(f"; {plural(checks, 'check')}")
@@ -97,10 +118,16 @@ def render_explanation(found: ExplainDocument) -> Group:
     ]
     for origin in found.get("origins") or []:
         parts.append(_line(f"{origin['plugin']} {origin.get('version', '')}", "bold", f"  {origin.get('contribution', '')}"))
-        rows = (("settings", ", ".join(origin.get("settings") or [])), ("level", origin.get("level", "")), ("value", origin.get("expression", "")))
+        rows = (
+            ("settings", ", ".join(origin.get("settings") or [])),
+            ("level", origin.get("level", "")),
+            ("value", origin.get("expression", "")),
+        )
         parts += [Text(f"  {name}: {printable(value)}") for name, value in rows if value]
     if not found.get("origins"):
-        parts.append(Text("  no origin: the file is copied as the plugin ships it, or the line separates others", style="bright_black"))
+        parts.append(
+            Text("  no origin: the file is copied as the plugin ships it, or the line separates others", style="bright_black")
+        )
     return Group(*parts)
 
 
@@ -121,15 +148,21 @@ def _package_lines(packages: Sequence[PlanPackageDocument], everything: bool) ->
     groups: dict[tuple[str, str, str, str, str], list[str]] = {}
     for package in packages:
         if everything or package.get("status") not in _UNCHANGED:
-            wanted = package.get("version") or (f"{package['constraint']}, version decided on the node" if package.get("constraint") else "")
+            wanted = package.get("version") or (
+                f"{package['constraint']}, version decided on the node" if package.get("constraint") else ""
+            )
             owners = ", ".join(package.get("plugins") or [])
             key = (package["status"], package["name"], package.get("installed", ""), wanted, owners)
             groups.setdefault(key, []).append(package["node"])
     for (status, name, installed, wanted, owners), on in groups.items():
         mark, colour, verb = _PACKAGE_MARKS.get(status, ("?", "", status))
-        versions = " -> ".join(part for part in (installed, wanted) if part) or ("version decided on the node" if status in {"install", "drift"} else "")
+        versions = " -> ".join(part for part in (installed, wanted) if part) or (
+            "version decided on the node" if status in {"install", "drift"} else ""
+        )
         text = Text(f"  {mark} {printable(name)}", style=colour).append(f"  {versions}" if versions else "", style="default")
-        yield text.append(f"  on {names(on)}", style="cyan").append(f"  ({verb}{f', {owners}' if owners else ''})", style="bright_black")
+        yield text.append(f"  on {names(on)}", style="cyan").append(
+            f"  ({verb}{f', {owners}' if owners else ''})", style="bright_black"
+        )
 
 
 def _file_lines(files: Sequence[PlanFileDocument], everything: bool) -> Iterator[Text]:
@@ -137,7 +170,14 @@ def _file_lines(files: Sequence[PlanFileDocument], everything: bool) -> Iterator
     for file in files:
         if everything or file.get("status") not in _UNCHANGED:
             owner = f"{file.get('owner', '')}:{file.get('group', '')} {file.get('mode', '')}".strip(": ")
-            key = (file["path"], file["status"], owner, file.get("note", ""), ", ".join(file.get("plugins") or []), file.get("diff", ""))
+            key = (
+                file["path"],
+                file["status"],
+                owner,
+                file.get("note", ""),
+                ", ".join(file.get("plugins") or []),
+                file.get("diff", ""),
+            )
             groups.setdefault(key, []).append(file["node"])
     for (path, status, owner, note, plugins, diff), on in sorted(groups.items(), key=lambda item: (item[0][0], item[1])):
         mark, colour, meaning = _FILE_MARKS.get(status, ("?", "", status))
@@ -158,7 +198,14 @@ def _diff_lines(diff: str) -> Iterator[Text]:
 def _task_lines(tasks: Sequence[PlanTaskDocument]) -> Iterator[Text]:
     groups: dict[tuple[str, str, str, str, str, bool], list[str]] = {}
     for task in tasks:
-        key = (task["task"], task.get("kind", ""), task.get("reason", ""), task.get("text", ""), task.get("guard", ""), bool(task.get("not_simulated")))
+        key = (
+            task["task"],
+            task.get("kind", ""),
+            task.get("reason", ""),
+            task.get("text", ""),
+            task.get("guard", ""),
+            bool(task.get("not_simulated")),
+        )
         groups.setdefault(key, []).append(task["node"])
     number = 0
     seen = ""

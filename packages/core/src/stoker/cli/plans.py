@@ -7,6 +7,7 @@ from __future__ import annotations
 import click
 
 from stoker.cli import choose, complete, output, plan_view
+from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.client import StokerClient
 from stoker.client.documents import PlanDocument
@@ -16,13 +17,17 @@ _optional_environment = click.argument(
     "environment", metavar="[ENV]", required=False, envvar="STOKER_ENV", shell_complete=complete.environments
 )
 _env_option = click.option(
-    "--env", "environment", envvar="STOKER_ENV", shell_complete=complete.environments, help="The environment whose latest plan is meant."
+    "--env",
+    "environment",
+    envvar="STOKER_ENV",
+    shell_complete=complete.environments,
+    help="The environment whose latest plan is meant.",
 )
 _all = click.option("--all", "everything", is_flag=True, help="Show what stays the same, too.")
 _node = click.option("--node", default="", shell_complete=complete.nodes, help="Only this node.")
 
 
-@click.group()
+@click.group(cls=Group)
 def plan() -> None:
     """Plans: what a deployment would do, line by line, before it does it."""
 
@@ -35,7 +40,6 @@ def plan() -> None:
 def create(environment: str | None, node: str, everything: bool, as_json: bool) -> None:
     """Look at the nodes, plan, and show the plan as a diff.
 
-    \b
     Examples:
       stoker plan create lab
       stoker plan create lab --node n1
@@ -54,7 +58,6 @@ def create(environment: str | None, node: str, everything: bool, as_json: bool) 
 def show(plan_id: str | None, environment: str | None, node: str, everything: bool, as_json: bool) -> None:
     """Show a plan; without PLAN the latest one of the environment.
 
-    \b
     Examples:
       stoker plan show
       stoker plan show 3f9a2c --all --node n1
@@ -71,7 +74,6 @@ def show(plan_id: str | None, environment: str | None, node: str, everything: bo
 def list_plans(environment: str | None, as_json: bool) -> None:
     """List an environment's plans, newest first.
 
-    \b
     Examples:
       stoker plan list lab
     """
@@ -83,8 +85,16 @@ def list_plans(environment: str | None, as_json: bool) -> None:
     rows = []
     for item in found:
         counts = item.get("counts") or {}
-        rows.append((item["id"], output.when(item.get("created_at")), *(counts.get(key, "") for key in ("files", "packages", "tasks", "nodes"))))
-    output.table(("PLAN", "MADE", "FILES", "PACKAGES", "TASKS", "NODES"), rows, empty="No plans. Make one with 'stoker plan create'.")
+        rows.append(
+            (
+                item["id"],
+                output.when(item.get("created_at")),
+                *(counts.get(key, "") for key in ("files", "packages", "tasks", "nodes")),
+            )
+        )
+    output.table(
+        ("PLAN", "MADE", "FILES", "PACKAGES", "TASKS", "NODES"), rows, empty="No plans. Make one with 'stoker plan create'."
+    )
 
 
 @plan.command()
@@ -95,14 +105,15 @@ def list_plans(environment: str | None, as_json: bool) -> None:
 def explain(where: tuple[str, ...], plan_id: str | None, environment: str | None, as_json: bool) -> None:
     """Say which plugin, contribution and setting a line of a planned file comes from.
 
-    \b
     Examples:
       stoker plan explain n1 /etc/chrony/chrony.conf:3
       stoker plan explain lab n1 /etc/chrony/chrony.conf:3
       stoker plan explain --plan 3f9a2c n1 /etc/chrony/chrony.conf:3
     """
     if len(where) not in {2, 3}:
-        raise InvalidInputError(f"plan explain: {len(where)} arguments are given.", remedy="Write 'stoker plan explain NODE FILE:LINE'.")
+        raise InvalidInputError(
+            f"plan explain: {len(where)} arguments are given.", remedy="Write 'stoker plan explain NODE FILE:LINE'."
+        )
     node, place = where[-2:]
     path, _, line = place.rpartition(":")
     if not path or not line.isdigit() or not int(line):
@@ -118,7 +129,9 @@ def explain(where: tuple[str, ...], plan_id: str | None, environment: str | None
         output.console().print(plan_view.render_explanation(found), soft_wrap=True)
 
 
-def show_plan(client: StokerClient, found: PlanDocument, *, node: str = "", everything: bool = False, as_json: bool = False) -> bool:
+def show_plan(
+    client: StokerClient, found: PlanDocument, *, node: str = "", everything: bool = False, as_json: bool = False
+) -> bool:
     """Fetch a plan's parts and show them.
 
     Returns:

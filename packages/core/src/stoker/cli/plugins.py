@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from stoker.cli import complete, output
+from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.client import StokerClient
 from stoker.errors import InvalidInputError, NotFoundError
 
 
-@click.group()
+@click.group(cls=Group)
 def plugins() -> None:
     """Install, list, show and uninstall plugins."""
 
@@ -25,7 +26,6 @@ def plugins() -> None:
 def install(bundles: tuple[Path, ...], as_json: bool) -> None:
     """Install one or more bundles (NAME-VERSION.stoker) in the running server.
 
-    \b
     Examples:
       stoker plugins install ntp-1.0.0.stoker
       stoker plugins install dist/*.stoker
@@ -37,7 +37,8 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
             content = bundle.read_bytes()
         except OSError as error:
             raise InvalidInputError(
-                f"bundle {bundle} cannot be read: {error.strerror}.", remedy="Build one with 'stoker-plugin build' and name its file."
+                f"bundle {bundle} cannot be read: {error.strerror}.",
+                remedy="Build one with 'stoker-plugin build' and name its file.",
             ) from error
         plugin = client.install_plugin(content)
         installed.append(plugin)
@@ -52,7 +53,6 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
 def list_plugins(as_json: bool) -> None:
     """List the installed plugins, every version.
 
-    \b
     Examples:
       stoker plugins list
       stoker plugins list --json
@@ -62,11 +62,19 @@ def list_plugins(as_json: bool) -> None:
         output.write_items(found)
         return
     rows = [
-        (plugin["name"], plugin["version"], plugin.get("title", ""), ", ".join(plugin.get("environments") or []), output.when(plugin.get("installed_at")))
+        (
+            plugin["name"],
+            plugin["version"],
+            plugin.get("title", ""),
+            ", ".join(plugin.get("environments") or []),
+            output.when(plugin.get("installed_at")),
+        )
         for plugin in found
     ]
     output.table(
-        ("NAME", "VERSION", "TITLE", "USED BY", "INSTALLED"), rows, empty="No plugin is installed. Install one with 'stoker plugins install BUNDLE'."
+        ("NAME", "VERSION", "TITLE", "USED BY", "INSTALLED"),
+        rows,
+        empty="No plugin is installed. Install one with 'stoker plugins install BUNDLE'.",
     )
 
 
@@ -76,7 +84,6 @@ def list_plugins(as_json: bool) -> None:
 def show(plugin: str, as_json: bool) -> None:
     """Show what one plugin version is and contributes.
 
-    \b
     Examples:
       stoker plugins show ntp
       stoker plugins show ntp=1.0.0 --json
@@ -89,11 +96,16 @@ def show(plugin: str, as_json: bool) -> None:
         return
     output.pairs(
         [
-            ("name", found["name"]), ("version", found["version"]), ("title", found.get("title")), ("description", found.get("description")),
-            ("requires stoker", found.get("requires_stoker")), ("digest", found.get("digest")),
-            ("installed", output.when(found.get("installed_at"))), ("used by", ", ".join(found.get("environments") or [])),
+            ("name", found["name"]),
+            ("version", found["version"]),
+            ("title", found.get("title")),
+            ("description", found.get("description")),
+            ("requires stoker", found.get("requires_stoker")),
+            ("digest", found.get("digest")),
+            ("installed", output.when(found.get("installed_at"))),
+            ("used by", ", ".join(found.get("environments") or [])),
         ]
-    )  # fmt: skip
+    )
     contributions = found.get("contributions") or found.get("manifest", {}).get("contributions") or []
     if isinstance(contributions, list) and contributions:
         output.say("contributes", "bold")
@@ -112,7 +124,6 @@ def _label(contribution: dict[str, object]) -> str:
 def uninstall(plugin: str) -> None:
     """Remove a plugin version that no environment uses.
 
-    \b
     Examples:
       stoker plugins uninstall ntp=1.0.0
     """
@@ -132,4 +143,7 @@ def _one_version(client: StokerClient, given: str) -> tuple[str, str]:
         return name, versions[0]
     if not versions:
         raise NotFoundError(f"plugin {name} is not installed.", remedy="'stoker plugins list' shows what is.")
-    raise InvalidInputError(f"plugin {name} is installed in {len(versions)} versions.", remedy=f"Write {name}=VERSION with one of {', '.join(versions)}.")
+    raise InvalidInputError(
+        f"plugin {name} is installed in {len(versions)} versions.",
+        remedy=f"Write {name}=VERSION with one of {', '.join(versions)}.",
+    )

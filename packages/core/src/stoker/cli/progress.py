@@ -123,7 +123,9 @@ class Progress(msgspec.Struct, kw_only=True):
         head.add_row(
             Text(f"deploying {printable(self.environment)}", style="bold"),
             Text(self.state, style=STATE_COLOURS.get(self.state, "")),
-            ProgressBar(total=max(self.total, 1), completed=max(self.total, 1) if self.state == "ready" else self.finished, width=30),
+            ProgressBar(
+                total=max(self.total, 1), completed=max(self.total, 1) if self.state == "ready" else self.finished, width=30
+            ),
             Text(f"{self.finished}/{self.total} tasks"),
             Text(f"{done}/{len(self.nodes)} nodes"),
             Text(duration(now - self.started), style="bright_black"),

@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import click
-import msgspec
 
 if TYPE_CHECKING:
     from stoker.client import StokerClient
 
 
-class Session(msgspec.Struct, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Session:
     """The global options; the client is made when a command first needs it."""
 
     server: str = ""

@@ -8,7 +8,6 @@ import copy
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 import click
 import yaml
@@ -23,9 +22,13 @@ def read_file(path: Path) -> Settings:
     try:
         found = yaml.safe_load(sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidInputError(f"settings file {path} cannot be read: {error.strerror}.", remedy="Name a YAML or JSON file.") from error
+        raise InvalidInputError(
+            f"settings file {path} cannot be read: {error.strerror}.", remedy="Name a YAML or JSON file."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"settings file {path} is not YAML: {error}.", remedy="Write one 'name: value' per line.") from error
+        raise InvalidInputError(
+            f"settings file {path} is not YAML: {error}.", remedy="Write one 'name: value' per line."
+        ) from error
     if not isinstance(found, dict):
         raise InvalidInputError(f"settings file {path} does not hold an object.", remedy="Write one 'name: value' per line.")
     return found
@@ -33,18 +36,20 @@ def read_file(path: Path) -> Settings:
 
 def apply(settings: Mapping[str, object], assignments: Iterable[str], schema: Mapping[str, object] | None = None) -> Settings:
     """Settings with ``key=value`` assignments on top; a dotted key reaches into objects, a value is YAML."""
-    result = cast("Settings", copy.deepcopy(dict(settings)))
+    result = copy.deepcopy(dict(settings))
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise InvalidInputError(f"--set {assignment} has no '='.", remedy="Write --set name=value, e.g. --set 'servers=[10.0.0.1]'.")
+            raise InvalidInputError(
+                f"--set {assignment} has no '='.", remedy="Write --set name=value, e.g. --set 'servers=[10.0.0.1]'."
+            )
         _put(result, key, _value(key, text, schema))
     return result
 
 
 def without(settings: Mapping[str, object], keys: Iterable[str]) -> Settings:
     """Settings with some keys left out, so that their defaults count again."""
-    result = cast("Settings", copy.deepcopy(dict(settings)))
+    result = copy.deepcopy(dict(settings))
     for key in keys:
         *parents, last = key.split(".")
         holder: object = result
@@ -65,7 +70,9 @@ def read_secrets(keys: Iterable[str]) -> Settings:
         else:
             value = sys.stdin.readline().rstrip("\n")
         if not value:
-            raise InvalidInputError(f"no value was given for the secret {key}.", remedy="Type it, or pipe it in: one line for each --secret.")
+            raise InvalidInputError(
+                f"no value was given for the secret {key}.", remedy="Type it, or pipe it in: one line for each --secret."
+            )
         _put(result, key, value)
     return result
 
@@ -96,7 +103,9 @@ def _value(key: str, text: str, schema: Mapping[str, object] | None) -> object:
     try:
         return yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
-        raise InvalidInputError(f"--set {key}: {text!r} is not a YAML value: {error}.", remedy="Quote it, e.g. --set 'name=\"a: b\"'.") from error
+        raise InvalidInputError(
+            f"--set {key}: {text!r} is not a YAML value: {error}.", remedy="Quote it, e.g. --set 'name=\"a: b\"'."
+        ) from error
 
 
 def _wants_text(key: str, schema: Mapping[str, object] | None) -> bool:

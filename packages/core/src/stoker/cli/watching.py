@@ -79,7 +79,9 @@ def failures(client: StokerClient, deployment: DeploymentDocument) -> list[Failu
 
 
 def _show_failure(failure: FailureDocument) -> None:
-    text = Text("✘ ", style="bold red").append(f"{printable(failure.get('node', ''))}: {printable(failure.get('task', ''))}", style="bold")
+    text = Text("✘ ", style="bold red").append(
+        f"{printable(failure.get('node', ''))}: {printable(failure.get('task', ''))}", style="bold"
+    )
     text.append(f"  exit status {failure.get('exit_status', '?')}", style="red")
     console().print(text)
     for line in failure.get("command", "").strip().splitlines()[:6]:

@@ -55,13 +55,26 @@ class StokerClient:
 
     # Carrying requests
 
-    def _send(self, method: str, path: str, *, body: object = None, content: bytes | None = None, timeout: float | None = None, **query: object) -> object:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        content: bytes | None = None,
+        timeout: float | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> object:
         data = msgspec.json.encode(body) if body is not None else content
-        headers = {"Content-Type": "application/json" if body is not None else "application/octet-stream"} if data is not None else {}
-        given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items() if value not in (None, "")}
+        kind = "application/json" if body is not None else "application/octet-stream"
         try:
             response = self._http.request(
-                method, path, content=data, headers=headers, params=given, timeout=self.settings.timeout if timeout is None else timeout
+                method,
+                path,
+                content=data,
+                headers={"Content-Type": kind} if data is not None else {},
+                params={key: str(value) for key, value in (query or {}).items() if value not in (None, "")},
+                timeout=self.settings.timeout if timeout is None else timeout,
             )
         except httpx.TransportError as error:
             raise unreachable(self.settings.server, error) from error
@@ -69,11 +82,20 @@ class StokerClient:
             raise error_of(response)
         return msgspec.json.decode(response.content) if response.content else {}
 
-    def _one(self, kind: type[_T], method: str, path: str, *, body: object = None, timeout: float | None = None, **query: object) -> _T:
-        return cast("_T", self._send(method, path, body=body, timeout=timeout, **query))
+    def _one(
+        self,
+        kind: type[_T],
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        timeout: float | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> _T:
+        return cast("_T", self._send(method, path, body=body, timeout=timeout, query=query))
 
-    def _many(self, kind: type[_T], path: str, **query: object) -> list[_T]:
-        answer = cast("dict[str, object]", self._send("GET", path, **query))
+    def _many(self, kind: type[_T], path: str, query: Mapping[str, object] | None = None) -> list[_T]:
+        answer = cast("dict[str, object]", self._send("GET", path, query=query))
         return cast("list[_T]", answer.get("items", []))
 
     # The server
@@ -151,7 +173,9 @@ class StokerClient:
 
     def assign_node(self, environment: str, node: str, roles: Sequence[str]) -> doc.NodeDocument:
         """Put a node into an environment with exactly these roles."""
-        return self._one(doc.NodeDocument, "PUT", f"/api/environments/{_q(environment)}/nodes/{_q(node)}", body={"roles": list(roles)})
+        return self._one(
+            doc.NodeDocument, "PUT", f"/api/environments/{_q(environment)}/nodes/{_q(node)}", body={"roles": list(roles)}
+        )
 
     def unassign_node(self, environment: str, node: str) -> doc.Json:
         """Take a node out; the next deployment removes what was brought to it."""
@@ -221,7 +245,9 @@ class StokerClient:
 
     def plan_files(self, plan: str, *, node: str = "", everything: bool = False) -> list[doc.PlanFileDocument]:
         """The files of a plan with their diffs; unchanged ones only with ``everything``."""
-        return self._many(doc.PlanFileDocument, f"/api/plans/{_q(plan)}/files", node=node, all=everything or None)
+        return self._many(
+            doc.PlanFileDocument, f"/api/plans/{_q(plan)}/files", {"node": node, "all": "true" if everything else None}
+        )
 
     def plan_packages(self, plan: str) -> list[doc.PlanPackageDocument]:
         """The packages of a plan."""
@@ -229,18 +255,22 @@ class StokerClient:
 
     def plan_tasks(self, plan: str, *, node: str = "") -> list[doc.PlanTaskDocument]:
         """The tasks that a deployment of the plan runs, in order."""
-        return self._many(doc.PlanTaskDocument, f"/api/plans/{_q(plan)}/tasks", node=node)
+        return self._many(doc.PlanTaskDocument, f"/api/plans/{_q(plan)}/tasks", {"node": node})
 
     def explain(self, plan: str, *, node: str, path: str, line: int) -> doc.ExplainDocument:
         """Where one line of one planned file came from."""
-        return self._one(doc.ExplainDocument, "GET", f"/api/plans/{_q(plan)}/explain", node=node, path=path, line=line)
+        return self._one(
+            doc.ExplainDocument, "GET", f"/api/plans/{_q(plan)}/explain", query={"node": node, "path": path, "line": line}
+        )
 
     # Deployments
 
     def deploy(self, environment: str, plan: str | None = None) -> doc.DeploymentDocument:
         """Start a deployment of a plan, or of a new one."""
         body = {} if plan is None else {"plan": plan}
-        return self._one(doc.DeploymentDocument, "POST", f"/api/environments/{_q(environment)}/deployments", body=body, timeout=900)
+        return self._one(
+            doc.DeploymentDocument, "POST", f"/api/environments/{_q(environment)}/deployments", body=body, timeout=900
+        )
 
     def deployments(self, environment: str) -> list[doc.DeploymentDocument]:
         """The deployments of an environment, newest first."""
@@ -266,7 +296,7 @@ class StokerClient:
 
     def attempts(self, deployment: str, *, node: str = "", task: str = "") -> list[doc.AttemptDocument]:
         """The history: every try of every task on every node."""
-        return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", node=node, task=task)
+        return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", {"node": node, "task": task})
 
     def events(self, deployment: str, *, after: int = 0, patience: float = _PATIENCE) -> Iterator[doc.EventDocument]:
         """Follow a deployment's events to its end; a lost connection is opened again where it broke.

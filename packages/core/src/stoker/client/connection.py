@@ -85,7 +85,8 @@ def _pinned(settings: ConnectionSettings) -> ssl.SSLContext:
     url = httpx.URL(settings.server)
     if url.scheme != "https":
         raise errors.InvalidInputError(
-            f"a fingerprint is given, but {settings.server} is not an https address.", remedy="Write https://, or leave the fingerprint out."
+            f"a fingerprint is given, but {settings.server} is not an https address.",
+            remedy="Write https://, or leave the fingerprint out.",
         )
     wanted = settings.fingerprint.removeprefix("sha256:").removeprefix("SHA256:").replace(":", "").lower()
     probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -103,7 +104,7 @@ def _pinned(settings: ConnectionSettings) -> ssl.SSLContext:
     if shown != wanted:
         raise errors.ServerUnreachableError(
             f"the server at {settings.server} shows a certificate with the fingerprint {shown}, not {wanted}.",
-            remedy="If its certificate was renewed, take the new fingerprint from the server's log; otherwise somebody is in between.",
+            remedy="If its certificate was renewed, take the new fingerprint from its log; else somebody is in between.",
         )
     context = ssl.create_default_context(cadata=ssl.DER_cert_to_PEM_cert(certificate))
     context.check_hostname = False
@@ -120,10 +121,11 @@ def unreachable(server: str, error: Exception) -> errors.ServerUnreachableError:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return errors.ServerUnreachableError(
             f"the certificate of the server at {server} is not trusted: {error}.",
-            remedy="Give its certificate authority with --ca, or its fingerprint (the server prints it at start) with --fingerprint.",
+            remedy="Give its authority with --ca, or its fingerprint, which the server prints at start, with --fingerprint.",
         )
     return errors.ServerUnreachableError(
-        f"no server answers at {server}: {error}.", remedy="Start one with 'stoker serve', or name another one with --server or STOKER_SERVER."
+        f"no server answers at {server}: {error}.",
+        remedy="Start one with 'stoker serve', or name another one with --server or STOKER_SERVER.",
     )
 
 
@@ -145,7 +147,9 @@ def error_of(response: httpx.Response) -> errors.StokerError:
     except msgspec.DecodeError:
         document = {}
     kind = str(document.get("type", "")).rpartition(":")[2]
-    detail = str(document.get("detail") or document.get("title") or f"the server answered {response.status_code} {response.reason_phrase}.")
+    detail = str(
+        document.get("detail") or document.get("title") or f"the server answered {response.status_code} {response.reason_phrase}."
+    )
     remedy = str(document.get("remedy", "") or "")
     data = {key: value for key, value in document.items() if key not in {"type", "title", "detail", "remedy", "status", "node"}}
     data["kind"] = kind or "unknown"

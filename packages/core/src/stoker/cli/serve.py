@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""``stoker serve``: become the server process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from stoker.cli.lazy import Command
+from stoker.cli.session import current
+from stoker.config import load_config
+from stoker.errors import InvalidInputError
+
+
+@click.command(cls=Command)
+@click.option("--listen", metavar="[HOST:]PORT", help="Where to listen [127.0.0.1:8550]. Off loopback the server speaks TLS.")
+@click.option(
+    "--data", "data_dir", metavar="FOLDER", help="Database, keys, admin token and plugins [STOKER_DATA; ~/.local/share/stoker]."
+)
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A TOML file [STOKER_CONFIG].")
+@click.option(
+    "--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name under which clients reach it. May be repeated."
+)
+@click.option("--tls/--no-tls", default=None, help="TLS on loopback, too.")
+@click.option("--tls-cert", metavar="FILE", help="A certificate (PEM); without one a self-signed one is made.")
+@click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
+@click.option("--simulated-socket", metavar="PATH", help="Where the simulated fleet listens [DATA/fleet.sock].")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log [info].")
+def serve(
+    listen: str | None,
+    data_dir: str | None,
+    file: Path | None,
+    hosts: tuple[str, ...],
+    tls: bool | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    simulated_socket: str | None,
+    log_level: str | None,
+) -> None:
+    """Run the server in the foreground.
+
+    The first start writes an admin token into the data folder; on the same machine this command line finds it there.
+
+    Examples:
+      stoker serve
+      stoker serve --data /var/lib/stoker-server --listen 127.0.0.1:8550
+      stoker serve --listen 0.0.0.0:8550 --allow-host stoker.example.net
+    """
+    host, port = split_listen(listen)
+    flags: dict[str, object] = {
+        "data_dir": data_dir or current().data or None,
+        "host": host,
+        "port": port,
+        "hosts": list(hosts) or None,
+        "tls": tls,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "fleet_socket": simulated_socket,
+        "log_level": log_level,
+    }
+    config = load_config(file, flags=flags)
+    document = msgspec.json.encode(config, enc_hook=str).decode()
+    sys.stdout.flush()
+    # This process becomes the server, so that a service manager's signals reach it.
+    os.execv(sys.executable, [sys.executable, "-m", "stoker.app", "--config-json", document])  # noqa: S606  our own interpreter
+
+
+def split_listen(listen: str | None) -> tuple[str | None, int | None]:
+    """``HOST:PORT``, ``[::1]:PORT`` or ``PORT``."""
+    if not listen:
+        return None, None
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInputError(f"--listen {listen} does not end in a port.", remedy="Write e.g. 127.0.0.1:8550.")
+    return host.removeprefix("[").removesuffix("]") or None, int(port)
