@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -214,7 +215,7 @@ class _EventData(msgspec.Struct):
     answer: str = ""
 
 
-def _replay(item: InstanceHistory, row: Row[tuple[object, ...]], *, own: bool) -> None:
+def _replay(item: InstanceHistory, row: Row[Any], *, own: bool) -> None:
     data = msgspec.json.decode(row.data, type=_EventData)
     if own:
         item.attempts = max(item.attempts, row.attempt)

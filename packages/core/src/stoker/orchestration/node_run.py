@@ -5,21 +5,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from stoker.db.deployments import InstanceHistory
 from stoker.db.journal import Event, JournalEntry
-from stoker.domain.action import CommandAction, Materials, RebootAction
+from stoker.domain.action import CommandAction, RebootAction
 from stoker.domain.attempt import Outcome
 from stoker.domain.plan import Plan, PlannedTask
-from stoker.errors import HostKeyChangedError, NodeAuthenticationError, NodeError
+from stoker.errors import NodeError, StokerError
 from stoker.orchestration import attempts, wording
 from stoker.orchestration.applied import Ledger
 from stoker.orchestration.attempts import Attempt, Connector, Unknown
 from stoker.orchestration.journal import Journal
-from stoker.orchestration.materials import Redactor
+from stoker.orchestration.materials import Materials, Redactor
 from stoker.orchestration.scheduler import Scheduler
 
 CONNECT_SECONDS = 60.0
@@ -40,7 +41,10 @@ class Run(Protocol):
     materials: Materials
     redact: Redactor
     unresolved: list[str]
-    wake: Callable[[], None]
+
+    def wake(self) -> None:
+        """Call the workers of nodes that may go on."""
+        ...
 
 
 class NodeRun:
@@ -135,7 +139,8 @@ class NodeRun:
 
     async def _pick_up(self, number: int, attempt: int, data: Mapping[str, object]) -> Outcome | Unknown:
         """Find out what became of an attempt whose end nobody wrote down."""
-        return await self._follow(number, attempt, str(data.get("boot", "")), str(data.get("spool", "")), time.time(), begin=False)
+        boot_id, spool_id = str(data.get("boot", "")), str(data.get("spool", ""))
+        return await self._follow(number, attempt, boot_id, spool_id, time.time(), begin=False)
 
     async def _follow(
         self, number: int, attempt: int, boot_id: str, spool_id: str, since: float, *, begin: bool
@@ -154,11 +159,11 @@ class NodeRun:
         )
         try:
             return await attempts.follow(self._connector, wanted, run.materials, begin=begin)
-        except (NodeAuthenticationError, HostKeyChangedError) as error:
-            return self._lost(task, error)
         except NodeError as error:
             await self._connector.drop()
             return self._lost(task, error)
+        except StokerError as error:  # e.g. a secret or a bundle's file that is no longer there
+            return Outcome(exit_status=attempts.UNREACHABLE, output=str(error), finished_at=time.time())
 
     @staticmethod
     def _lost(task: PlannedTask, error: NodeError) -> Outcome | Unknown:
@@ -196,9 +201,7 @@ class NodeRun:
         instance = run.plan.instances[number]
         event = self._event_of(number, attempt, outcome)
         self._ended = run.journal.submit(
-            JournalEntry(
-                deployment_id=run.deployment_id, epoch=run.epoch, events=[event], applied=run.ledger.finished(instance)
-            )
+            JournalEntry(deployment_id=run.deployment_id, epoch=run.epoch, events=[event], applied=run.ledger.finished(instance))
         )
         self._spooled.append(self._attempt_id(instance.task, attempt))
         run.scheduler.finish(number)
@@ -239,9 +242,12 @@ class NodeRun:
         return False
 
     async def _pause(self, seconds: float) -> None:
+        """Wait before the next try; a stop ends it."""
         until = time.monotonic() + seconds
         while not self._run.scheduler.halted and (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.5))
+            self.changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), left)
 
     async def _write(self, *events: Event) -> None:
         run = self._run

@@ -180,6 +180,6 @@ def _own_name() -> str:
 def _is_gone(owner: str) -> bool:
     """Whether the owner was a process of this machine that no longer lives."""
     parts = owner.split(":")
-    if len(parts) != 5 or parts[0] != platform.node() or not parts[1]:  # noqa: PLR2004  the fields of _own_name
+    if len(parts) != 5 or parts[0] != platform.node() or not parts[1]:
         return False
     return parts[1] != _boot_id() or _start_of(int(parts[2])) != parts[3]

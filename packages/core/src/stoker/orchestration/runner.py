@@ -158,12 +158,12 @@ class DeploymentRun:
         for place, item in self._inputs.history.items():
             task, node = self._place(place)
             history.setdefault(node, {})[task] = item
-        for number, node in enumerate(self.plan.nodes):
+        for number, planned in enumerate(self.plan.nodes):
             if not self.scheduler.remaining[number]:
                 continue
-            target = self._inputs.targets.get(node.id)
+            target = self._inputs.targets.get(planned.id)
             if target is None:
-                raise NotFoundError(f"node {node.name} is no longer there.", remedy="Make a new plan.")
+                raise NotFoundError(f"node {planned.name} is no longer there.", remedy="Make a new plan.")
             connector = Connector(target, self._transports[target.transport], self._gate)
             self._runs[number] = NodeRun(self, number, connector, history.get(number, {}), recovered=self._inputs.begun)
 
@@ -199,7 +199,7 @@ class DeploymentRun:
         """The state in which the deployment ends, and why."""
         scheduler = self.scheduler
         failed = sorted(self.plan.nodes[node].name for node in scheduler.failed_nodes)
-        shown = ", ".join(failed[:10]) + (" and more" if len(failed) > 10 else "")  # noqa: PLR2004
+        shown = ", ".join(failed[:10]) + (" and more" if len(failed) > 10 else "")
         if self.unresolved:
             what = ", ".join(sorted(self.unresolved)[:10])
             return "failed", f"Nobody knows whether these ran: {what}. Look, answer (done or rerun), and retry."
