@@ -112,12 +112,26 @@ def load_config(
             values[name] = given.split(",") if name == "hosts" else given
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     try:
-        return msgspec.convert(values, ServerConfig, strict=False)
+        return msgspec.convert(values, ServerConfig, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         where = f"configuration ({file})" if file else "configuration"
         raise ConfigurationError(
             f"{where}: {error}.", remedy="The manual lists every field under 'Server configuration'."
         ) from error
+
+
+def read_config(document: str) -> ServerConfig:
+    """The configuration from JSON, as ``stoker serve`` hands it to the server's process."""
+    try:
+        return msgspec.json.decode(document, type=ServerConfig, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"configuration: {error}.", remedy="Start the server with 'stoker serve'.") from error
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser().absolute()
+    raise msgspec.ValidationError(f"{value!r} is not a {kind.__name__}")
 
 
 def _read_toml(file: Path) -> dict[str, object]:

@@ -46,13 +46,17 @@ class Door:
         host = header.rsplit("]", 1)[0].lstrip("[") if header.startswith("[") else header.split(":", 1)[0]
         if host.lower() not in self._hosts:
             raise ForbiddenError(
-                f"this server does not answer as {host[:100]!r}.", remedy="Use a configured name, or add this one to 'hosts' in the configuration."
+                f"this server does not answer as {host[:100]!r}.",
+                remedy="Use a configured name, or add this one to 'hosts' in the configuration.",
             )
 
     def _check_token(self, header: bytes) -> None:
         scheme, _, token = header.partition(b" ")
         if scheme.lower() != b"bearer" or not token:
-            raise UnauthorizedError("no token was given.", remedy="Send 'Authorization: Bearer TOKEN' with the token of the server's admin-token file.")
+            raise UnauthorizedError(
+                "no token was given.",
+                remedy="Send 'Authorization: Bearer TOKEN' with the token of the server's admin-token file.",
+            )
         digest = hashlib.sha256(token.strip()).hexdigest().encode()
         if not any([hmac.compare_digest(digest, known) for known in self._hashes]):  # noqa: C419  as long for each token
             raise UnauthorizedError("the token is not known.", remedy="Use the token of the server's admin-token file.")

@@ -58,7 +58,9 @@ def of_error(error: StokerError) -> tuple[Problem, dict[str, object]]:
     return problem, data
 
 
-def _respond(problem: Problem, extra: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+def _respond(
+    problem: Problem, extra: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+) -> Response[bytes]:
     return Response(problem_bytes(problem, extra), status_code=problem.status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 

@@ -43,7 +43,7 @@ def bump_revision(connection: Connection, environment_id: str) -> int:
 
 
 def enabled_plugins(connection: Connection, environment_id: str) -> list[Row[tuple[object, ...]]]:
-    """Plugins of an environment, ordered by name: plugin, version, settings (JSON text), state, digest, title, manifest (JSON text)."""
+    """Plugins of an environment, ordered by name; settings and manifest are JSON text."""
     used, installed = tables.environment_plugins, tables.plugins
     return list(
         connection.execute(

@@ -20,6 +20,8 @@ from stoker.errors import ConfigurationError, NotFoundError
 
 KEY_BYTES = 32
 _NONCE = 12
+_SHORTEST = 6
+"""Shorter texts are not redacted: they would eat ordinary words."""
 
 SecretName: TypeAlias = tuple[str, str, int]
 """Plugin, dotted path of the setting, version."""
@@ -36,6 +38,7 @@ class Vault:
             )
         self._cipher = AESGCM(hmac.digest(key, b"stoker encrypt", "sha256"))
         self._hash_key = hmac.digest(key, b"stoker hash", "sha256")
+        self._known: set[str] = set()
 
     @classmethod
     def open(cls, path: Path) -> Vault:
@@ -46,6 +49,7 @@ class Vault:
 
     def encrypt(self, data: bytes) -> bytes:
         """Encrypt; the same data never gives the same bytes twice."""
+        self._remember(data)
         nonce = os.urandom(_NONCE)
         return nonce + self._cipher.encrypt(nonce, data, None)
 
@@ -56,12 +60,25 @@ class Vault:
             ConfigurationError: it was encrypted with another key, or was changed.
         """
         try:
-            return self._cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
+            opened = self._cipher.decrypt(data[:_NONCE], data[_NONCE:], None)
         except InvalidTag as error:
             raise ConfigurationError(
                 "a stored secret does not fit the master key.",
                 remedy="Bring master.key back from the backup that belongs to this database.",
             ) from error
+        self._remember(opened)
+        return opened
+
+    def redact(self, text: str) -> str:
+        """A text without any secret that passed through this vault: for logs."""
+        for secret in sorted(self._known, key=len, reverse=True):
+            text = text.replace(secret, "[secret]")
+        return text
+
+    def _remember(self, data: bytes) -> None:
+        text = data.decode("utf-8", "replace")
+        if len(text) >= _SHORTEST:
+            self._known.add(text)
 
     def keyed_hash(self, data: bytes) -> str:
         """A hash that nobody without the master key can guess from."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from stoker_sdk import bundle
@@ -87,6 +88,17 @@ class PluginStore:
             os.replace(folder, doomed)  # noqa: PTH105
             shutil.rmtree(doomed)
         self._remove_if_empty(folder.parent)
+
+    def sweep(self, installed: Collection[tuple[str, str]]) -> list[str]:
+        """Delete what an interrupted installation or removal left: every folder that no row names."""
+        swept = []
+        for plugin in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+            for version in sorted(plugin.iterdir()):
+                if (plugin.name, version.name) not in installed:
+                    shutil.rmtree(version)
+                    swept.append(f"{plugin.name}/{version.name}")
+            self._remove_if_empty(plugin)
+        return swept
 
     @staticmethod
     def _remove_if_empty(folder: Path) -> None:

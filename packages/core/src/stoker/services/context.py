@@ -7,35 +7,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from stoker.config import ServerConfig
 from stoker.db.database import Database
 from stoker.db.vault import Vault
+from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.store import PluginStore
 from stoker.transport import Transport
 
 T = TypeVar("T")
-
-
-class DeploymentEngine(Protocol):
-    """What services ask of the orchestrator; all calls may come from any thread and return at once."""
-
-    def start(self, deployment_id: str) -> None:
-        """Begin to carry out a deployment."""
-        ...
-
-    def stop(self, deployment_id: str) -> None:
-        """Ask a deployment to end gracefully."""
-        ...
-
-    async def recover(self) -> None:
-        """Go on with deployments that a dead server left behind; called once in the server's event loop."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of all deployments; attempts on nodes run on."""
-        ...
 
 
 @dataclass(kw_only=True)
@@ -47,7 +28,7 @@ class ServerContext:
     vault: Vault
     store: PluginStore
     transports: dict[str, Transport] = field(default_factory=dict)
-    orchestrator: DeploymentEngine | None = None
+    orchestrator: Orchestrator | None = None
     loop: asyncio.AbstractEventLoop | None = None
     """The server's event loop, once it runs."""
 

@@ -48,7 +48,11 @@ def add(context: ServerContext, name: str, private_key: str | None = None) -> Cr
             raise ConflictError(f"credential {name!r} is there already.", remedy="Choose another name, or remove it first.")
         connection.execute(
             insert(table).values(
-                id=identity, name=name, private_key=context.vault.encrypt(pair.private_key.encode()), public_key=pair.public_key, created_at=now
+                id=identity,
+                name=name,
+                private_key=context.vault.encrypt(pair.private_key.encode()),
+                public_key=pair.public_key,
+                created_at=now,
             )
         )
     return CredentialView(id=identity, name=name, public_key=pair.public_key, created_at=now)
@@ -58,12 +62,16 @@ def list_all(context: ServerContext) -> list[CredentialView]:
     """All credentials, by name."""
     table, nodes = tables.credentials, tables.nodes
     with context.database.read() as connection:
-        rows = connection.execute(select(table.c.id, table.c.name, table.c.public_key, table.c.created_at).order_by(table.c.name)).all()
+        rows = connection.execute(
+            select(table.c.id, table.c.name, table.c.public_key, table.c.created_at).order_by(table.c.name)
+        ).all()
         users: dict[str, list[str]] = {}
         for node in connection.execute(select(nodes.c.name, nodes.c.credential_id).order_by(nodes.c.name)):
             users.setdefault(node.credential_id, []).append(node.name)
     return [
-        CredentialView(id=row.id, name=row.name, public_key=row.public_key, created_at=row.created_at, nodes=users.get(row.id, []))
+        CredentialView(
+            id=row.id, name=row.name, public_key=row.public_key, created_at=row.created_at, nodes=users.get(row.id, [])
+        )
         for row in rows
     ]
 
@@ -80,9 +88,13 @@ def remove(context: ServerContext, key: str) -> None:
         row = connection.execute(select(table.c.id, table.c.name).where(or_(table.c.id == key, table.c.name == key))).first()
         if row is None:
             raise NotFoundError(f"credential {key!r} is not there.", remedy="'stoker credentials list' shows all.")
-        names = connection.execute(select(nodes.c.name).where(nodes.c.credential_id == row.id).order_by(nodes.c.name)).scalars().all()
+        names = (
+            connection.execute(select(nodes.c.name).where(nodes.c.credential_id == row.id).order_by(nodes.c.name)).scalars().all()
+        )
         if names:
-            raise ConflictError(f"credential {row.name} is used by nodes: {', '.join(names[:10])}.", remedy="Remove these nodes first.")
+            raise ConflictError(
+                f"credential {row.name} is used by nodes: {', '.join(names[:10])}.", remedy="Remove these nodes first."
+            )
         connection.execute(delete(table).where(table.c.id == row.id))
 
 

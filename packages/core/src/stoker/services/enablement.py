@@ -145,7 +145,9 @@ def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPlu
             drop_plugin(connection, home.id, plugin)
             return None
         table = tables.environment_plugins
-        connection.execute(update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing"))
+        connection.execute(
+            update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing")
+        )
         bump_revision(connection, home.id)
         return _one(connection, find_environment(connection, home.id), plugin)
 
@@ -157,7 +159,11 @@ def _changed(
     row = find_plugin(connection, plugin, version or (old.version if old else None))
     kept = old.settings if old else {}
     return _Candidate(
-        plugin=plugin, version=row.version, digest=row.digest, manifest=row.manifest, settings=kept if given is None else _with_kept(given, kept)
+        plugin=plugin,
+        version=row.version,
+        digest=row.digest,
+        manifest=row.manifest,
+        settings=kept if given is None else _with_kept(given, kept),
     )
 
 
@@ -248,7 +254,9 @@ def _one(connection: Connection, environment: object, plugin: str) -> EnabledPlu
     for view in _views(connection, identity):
         if view.name == plugin:
             return view
-    raise NotFoundError(f"plugin {plugin!r} is not enabled in environment {name}.", remedy=f"'stoker env enable {name} {plugin}' enables it.")
+    raise NotFoundError(
+        f"plugin {plugin!r} is not enabled in environment {name}.", remedy=f"'stoker env enable {name} {plugin}' enables it."
+    )
 
 
 def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:

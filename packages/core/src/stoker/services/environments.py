@@ -43,7 +43,8 @@ def check_name(kind: str, name: str) -> None:
     """Refuse names that do not fit into paths, addresses and tables."""
     if not NAME.fullmatch(name):
         raise InvalidInputError(
-            f"{kind} {name!r}: this is not a name.", remedy="Use up to 63 letters, digits, dots, dashes and underscores; begin with a letter or digit."
+            f"{kind} {name!r}: this is not a name.",
+            remedy="Use up to 63 letters, digits, dots, dashes and underscores; begin with a letter or digit.",
         )
 
 
@@ -86,7 +87,11 @@ def remove(context: ServerContext, key: str) -> None:
         row = find_environment(connection, key)
         refuse_while_deploying(connection, row.id, row.name, "deleting it")
         nodes = tables.nodes
-        names = connection.execute(select(nodes.c.name).where(nodes.c.environment_id == row.id).order_by(nodes.c.name)).scalars().all()
+        names = (
+            connection.execute(select(nodes.c.name).where(nodes.c.environment_id == row.id).order_by(nodes.c.name))
+            .scalars()
+            .all()
+        )
         if names:
             raise ConflictError(
                 f"environment {row.name} has nodes: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}.",

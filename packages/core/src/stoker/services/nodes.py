@@ -102,7 +102,24 @@ _ALL = _query()
 
 
 def _view(row: Row[tuple[object, ...]], roles: dict[str, list[str]]) -> NodeView:
-    (identity, name, transport, address, port, user, sudo, credential, jump, environment, status, reason, key, facts, at, removing) = row
+    (
+        identity,
+        name,
+        transport,
+        address,
+        port,
+        user,
+        sudo,
+        credential,
+        jump,
+        environment,
+        status,
+        reason,
+        key,
+        facts,
+        at,
+        removing,
+    ) = row
     return NodeView(
         id=identity,
         name=name,
@@ -162,7 +179,9 @@ def add(context: ServerContext, new: NewNode) -> NodeView:
     """
     check_name("node", new.name)
     if not new.address.strip() or any(character.isspace() for character in new.address):
-        raise InvalidInputError(f"node {new.name}: {new.address!r} is not an address.", remedy="Give a host name or an IP address.")
+        raise InvalidInputError(
+            f"node {new.name}: {new.address!r} is not an address.", remedy="Give a host name or an IP address."
+        )
     if new.transport not in context.transports:
         raise InvalidInputError(f"node {new.name}: this server has no transport {new.transport!r}.", remedy="Use 'ssh'.")
     identity = uuid.uuid4().hex
@@ -212,7 +231,9 @@ def remove(context: ServerContext, key: str) -> None:
                 f"node {row.name} belongs to environment {environment.name}.",
                 remedy=f"Take it out with 'stoker env unassign {environment.name} {row.name}', and deploy if it was deployed.",
             )
-        behind = connection.execute(select(nodes.c.name).where(nodes.c.jump_node_id == row.id).order_by(nodes.c.name)).scalars().all()
+        behind = (
+            connection.execute(select(nodes.c.name).where(nodes.c.jump_node_id == row.id).order_by(nodes.c.name)).scalars().all()
+        )
         if behind:
             raise ConflictError(f"node {row.name} is the jump host of: {', '.join(behind[:10])}.", remedy="Remove these first.")
         connection.execute(delete(nodes).where(nodes.c.id == row.id))
@@ -232,7 +253,9 @@ def refresh(context: ServerContext, key: str) -> NodeView:
     except NodeError as error:
         status = "unreachable" if isinstance(error, ConnectionError) else "error"
         with context.database.transaction() as connection:
-            connection.execute(update(tables.nodes).where(tables.nodes.c.id == target.id).values(status=status, status_reason=error.detail))
+            connection.execute(
+                update(tables.nodes).where(tables.nodes.c.id == target.id).values(status=status, status_reason=error.detail)
+            )
         raise
     with context.database.transaction() as connection:
         keep_facts(connection, target.id, facts, host_key)
@@ -265,6 +288,8 @@ def forget_host_key(context: ServerContext, key: str) -> NodeView:
     with context.database.transaction() as connection:
         row = find_node(connection, key)
         connection.execute(
-            update(tables.nodes).where(tables.nodes.c.id == row.id).values(host_key="", status="new", status_reason="host key forgotten")
+            update(tables.nodes)
+            .where(tables.nodes.c.id == row.id)
+            .values(host_key="", status="new", status_reason="host key forgotten")
         )
         return read_view(connection, row.id)

@@ -133,7 +133,9 @@ def _check(bundle: Bundle) -> None:
         if isinstance(contribution, Settings):
             findings += check_schema(plugin.name, contribution.json_schema)
     if findings:
-        raise InvalidInputError(f"plugin {plugin.name}: its settings' schema is refused.", remedy=findings[0].remedy, findings=findings)
+        raise InvalidInputError(
+            f"plugin {plugin.name}: its settings' schema is refused.", remedy=findings[0].remedy, findings=findings
+        )
 
 
 def show(context: ServerContext, name: str, version: str) -> PluginView:

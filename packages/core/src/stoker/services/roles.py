@@ -112,12 +112,14 @@ def _check(connection: Connection, environment_id: str, environment: str, node_i
         for other in wanted:
             if other in role.conflicts:
                 raise InvalidInputError(
-                    f"node {node}: roles {name} (plugin {plugin}) and {other} exclude each other.", remedy="Give the node one of the two."
+                    f"node {node}: roles {name} (plugin {plugin}) and {other} exclude each other.",
+                    remedy="Give the node one of the two.",
                 )
         others = {identity for identity in members.get(name, {}) if identity != node_id}
         if role.max is not None and len(others) + 1 > role.max:
+            present = ", ".join(sorted(members[name].values()))
             raise ConflictError(
-                f"role {name} (plugin {plugin}) may have {role.max} nodes at most, and has: {', '.join(sorted(members[name].values()))}.",
+                f"role {name} (plugin {plugin}) may have {role.max} nodes at most, and has: {present}.",
                 remedy="Take it from another node first.",
             )
 
@@ -132,7 +134,9 @@ def unassign(context: ServerContext, environment: str, node: str) -> NodeView:
     with context.database.transaction() as connection:
         home, row = find_environment(connection, environment), find_node(connection, node)
         if row.environment_id != home.id:
-            raise NotFoundError(f"node {row.name} is not in environment {home.name}.", remedy="'stoker nodes list' shows where it is.")
+            raise NotFoundError(
+                f"node {row.name} is not in environment {home.name}.", remedy="'stoker nodes list' shows where it is."
+            )
         refuse_while_deploying(connection, home.id, home.name, f"taking out node {row.name}")
         if node_was_deployed(connection, row.id, row.name, home.id):
             connection.execute(update(tables.nodes).where(tables.nodes.c.id == row.id).values(removing=True))

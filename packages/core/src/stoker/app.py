@@ -1,0 +1,235 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: puts a server's parts together and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import logging
+import pkgutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from litestar import Litestar, Router
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from sqlalchemy import select
+
+from stoker import __version__, api
+from stoker.api.auth import Door, allowed_hosts
+from stoker.api.problems import HANDLERS
+from stoker.config import ServerConfig, read_config
+from stoker.db import tables
+from stoker.db.database import Database
+from stoker.db.vault import Vault
+from stoker.errors import ConfigurationError, StokerError
+from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.store import PluginStore
+from stoker.services.certificates import ensure_certificate, fingerprint
+from stoker.services.context import ServerContext
+from stoker.services.credentials import ensure_default
+from stoker.services.tokens import ensure_admin_token, token_hashes
+from stoker.transport import Transport
+from stoker.transport.simulated import SimulatedTransport
+from stoker.transport.ssh import SshTransport
+
+_LOG = logging.getLogger(__name__)
+MAX_BODY = 16 * 1024 * 1024
+DRAIN_SECONDS = 5
+
+
+def build_context(config: ServerConfig) -> ServerContext:
+    """Open everything that a server works with; the first time, make it."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config.data_dir.chmod(0o700)
+    database = Database(config.database_url)
+    database.migrate()
+    vault = Vault.open(config.data_dir / "master.key")
+    store = PluginStore(config.data_dir / "plugins")
+    with database.read() as connection:
+        rows = connection.execute(select(tables.plugins.c.name, tables.plugins.c.version))
+        swept = store.sweep({(row.name, row.version) for row in rows})
+    if swept:
+        _LOG.warning("deleted what interrupted installations left: %s", ", ".join(swept))
+    transports: dict[str, Transport] = {"ssh": SshTransport(), "simulated": SimulatedTransport(config.fleet)}
+    orchestrator = Orchestrator(database, vault, store, transports)
+    context = ServerContext(
+        config=config, database=database, vault=vault, store=store, transports=transports, orchestrator=orchestrator
+    )
+    ensure_admin_token(context)
+    ensure_default(context)
+    return context
+
+
+def build_app(context: ServerContext) -> Litestar:
+    """The HTTP application: every module of ``stoker.api`` with a ``router`` is a resource."""
+
+    def give_context() -> ServerContext:
+        return context
+
+    app = Litestar(
+        route_handlers=routers(),
+        dependencies={"context": Provide(give_context, sync_to_thread=False)},
+        exception_handlers=HANDLERS,
+        request_max_body_size=MAX_BODY,
+        lifespan=[_lifespan(context)],
+        logging_config=None,
+        on_app_init=[_quiet],
+        openapi_config=OpenAPIConfig(
+            title="Stoker", version=__version__, path="/api", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+        ),
+    )
+    app.asgi_handler = Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context))
+    return app
+
+
+def routers() -> list[Router]:
+    """The routers of all resources."""
+    modules = [importlib.import_module(f"{api.__name__}.{info.name}") for info in pkgutil.iter_modules(api.__path__)]
+    return [router for module in modules if isinstance(router := getattr(module, "router", None), Router)]
+
+
+def _quiet(config: AppConfig) -> AppConfig:
+    config.debug = False
+    return config
+
+
+def _lifespan(context: ServerContext) -> Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def run(_app: Litestar) -> AsyncIterator[None]:
+        context.loop = asyncio.get_running_loop()
+        if context.orchestrator is not None:
+            await context.orchestrator.recover()
+        try:
+            yield
+        finally:
+            if context.orchestrator is not None:
+                await context.orchestrator.close()
+            context.loop = None
+
+    return run
+
+
+class _Server(uvicorn.Server):
+    """Says where it is as soon as it listens."""
+
+    stoker: ServerConfig
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        port = next((s.sockets[0].getsockname()[1] for s in self.servers if s.sockets), self.stoker.port)
+        url = self.stoker.url.rsplit(":", 1)[0] + f":{port}"
+        _LOG.info("listening on %s, admin token in %s", url, self.stoker.token_file)
+
+
+class _Formatter(logging.Formatter):
+    """Writes no secret that passed through the vault, tracebacks included."""
+
+    def __init__(self, vault: Vault) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._vault = vault
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._vault.redact(super().format(record))
+
+
+def _set_up_logging(config: ServerConfig, vault: Vault) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(vault))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(config.log_level.upper())
+    for chatty in ("asyncssh", "alembic", "httpx", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+@contextmanager
+def _alone(config: ServerConfig) -> Iterator[None]:
+    """Two servers on one data folder would carry out deployments twice."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (config.data_dir / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(
+                f"another server runs with the data folder {config.data_dir}.",
+                remedy="Stop it, or choose another folder with --data.",
+            ) from error
+        yield
+
+
+def serve(config: ServerConfig) -> None:
+    """Run the server until it is told to stop; attempts on nodes run on and are picked up at the next start.
+
+    Raises:
+        ConfigurationError: the configuration does not fit, or another server uses the data folder.
+    """
+    with _alone(config):
+        logging.basicConfig(level=config.log_level.upper())
+        context = build_context(config)
+        _set_up_logging(config, context.vault)
+        certificate, key = _tls(config)
+        settings = uvicorn.Config(
+            build_app(context),
+            host=config.host,
+            port=config.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        server = _Server(settings)
+        server.stoker = config
+        try:
+            server.run()
+        finally:
+            context.database.close()
+        if not server.started:
+            raise ConfigurationError(
+                f"the server cannot listen on {config.host} port {config.port}.",
+                remedy="The log says why; choose another port with --listen.",
+            )
+
+
+def _tls(config: ServerConfig) -> tuple[Path | None, Path | None]:
+    if not config.uses_tls:
+        return None, None
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise ConfigurationError("tls_cert and tls_key belong together.", remedy="Give both, or none to have a certificate made.")
+    if config.tls_cert is not None and config.tls_key is not None:
+        certificate, key = config.tls_cert, config.tls_key
+    else:
+        names = {*allowed_hosts(config), socket.gethostname()}
+        certificate, key = ensure_certificate(config.data_dir / "tls", names)
+    _LOG.info("certificate %s, SHA-256 fingerprint %s", certificate, fingerprint(certificate))
+    return certificate, key
+
+
+def main() -> None:
+    """``python -m stoker.app --config-json DOCUMENT``: what ``stoker serve`` becomes."""
+    parser = argparse.ArgumentParser(prog="stoker serve")
+    parser.add_argument("--config-json", required=True)
+    try:
+        serve(read_config(parser.parse_args().config_json))
+    except StokerError as error:
+        sys.stderr.write(f"stoker serve: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
