@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 from stoker_sdk.extension_points import tasks
@@ -166,6 +166,8 @@ def varies(task: tasks.Task | HealthCheck) -> bool:
     return not all(is_shared(value) for value in values)
 
 
-def package_changes(needed: Sequence[tuple[str, str]]) -> PackagesAction:
-    """Install packages given as (name, constraint)."""
-    return PackagesAction(install=[PackageChange(name, constraint=constraint) for name, constraint in needed])
+def without_indexes(action: Action) -> Action:
+    """The action without indexes into this plan's tables: they change though nothing else does."""
+    if isinstance(action, FilesAction):
+        return FilesAction(files=[msgspec.structs.replace(item, content="") for item in action.files])
+    return action

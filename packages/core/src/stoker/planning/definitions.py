@@ -10,11 +10,14 @@ from typing import Literal
 import msgspec
 from stoker_sdk.extension_points import tasks
 from stoker_sdk.extension_points.health_checks import HealthCheck
+from stoker_sdk.model.dependency import ANCHORS, Edge
 from stoker_sdk.model.finding import Finding
 
 from stoker.domain.snapshot import Snapshot
 from stoker.planning.graph import REMOVAL_ANCHOR, Definition
 from stoker.planning.parts import PluginParts
+
+_GENERATED = frozenset({*ANCHORS, "packages", "files"})
 
 Origin = Literal["packages", "files", "task", "check", "remove.packages", "remove.files", "remove.service"]
 
@@ -152,9 +155,19 @@ def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
 def _removal_tasks(part: PluginParts) -> Iterable[TaskSource]:
     name = part.plugin.name
     own = [task for task in part.tasks if task.on == "remove"]
+    known = {edge for task in own for edge in (task.id, f"{name}.{task.id}")}
+    deployed = {edge for task in part.tasks if task.on == "deploy" for edge in (task.id, f"{name}.{task.id}")}
     for task in own:
+        # Everything is there when a removal begins, so edges to anchors and to what was deployed hold already.
+        place = _position(task)
         definition = Definition(
-            name=f"{name}.{task.id}", plugin=name, label=task.label, phase=REMOVAL_ANCHOR, after=task.after, before=task.before
+            name=f"{name}.{task.id}",
+            plugin=name,
+            label=task.label,
+            phase=REMOVAL_ANCHOR,
+            after=[edge for edge in task.after if _target(edge) in known or _target(edge) not in {*deployed, *_GENERATED}],
+            before=[edge for edge in task.before if _target(edge) in known or _target(edge) not in {*deployed, *_GENERATED}],
+            implied=[f"{name}.{other.id}" for other in own if _position(other) < place],
         )
         yield TaskSource(definition=definition, origin="task", part=part, task=task, roles=task.roles)
     for task in part.tasks:
@@ -166,7 +179,17 @@ def _removal_tasks(part: PluginParts) -> Iterable[TaskSource]:
                 phase=REMOVAL_ANCHOR,
                 implied=[f"{name}.{other.id}" for other in own],
             )
-            yield TaskSource(definition=definition, origin="remove.service", part=part, roles=task.roles, service=task.name)
+            yield TaskSource(
+                definition=definition, origin="remove.service", part=part, task=task, roles=task.roles, service=task.name
+            )
+
+
+def _target(edge: Edge) -> str:
+    return edge if isinstance(edge, str) else edge.task
+
+
+def _position(task: tasks.Task) -> int:
+    return ANCHORS.index(task.phase) if task.phase is not None else ANCHORS.index("configure")
 
 
 def _removal_generated(name: str, found: Sequence[TaskSource]) -> Iterable[TaskSource]:
@@ -188,9 +211,9 @@ def _plugins_on_nodes(snapshot: Snapshot) -> set[str]:
     names: set[str] = set()
     for node in snapshot.nodes:
         for file in node.applied.files.values():
-            names.update(file.plugins[:1])
+            names.update(file.plugins)
         for package in node.applied.packages.values():
-            names.update(package.plugins[:1])
+            names.update(package.plugins)
     return names
 
 

@@ -18,6 +18,7 @@ from stoker.domain.plan import PlannedContent
 from stoker.domain.snapshot import NodeInput
 from stoker.planning.merge import ABSENT, Entry, merge
 from stoker.planning.parts import NodeClass, Origins, PluginParts
+from stoker.planning.progress import PROGRESS
 from stoker.planning.rendering import UnwritableError, render
 from stoker.planning.templates import render_template, template_settings, uses_node
 from stoker.planning.values import Scope, ValueFault, is_shared, shown, split_secrets, write_text
@@ -142,6 +143,7 @@ class CompleteFile(FileProgram):
         self._contents = contents
         self._shared: int | None = None
         source = scope.plugin.templates.get(whole.template or "", "")
+        PROGRESS.note(scope.plugin.name, whole.label, "template" if whole.template else "content", whole.template or path)
         self._is_shared = is_shared(whole.content) and not (whole.template and uses_node(source)) and _condition_shared(whole)
 
     def content(self, node: int) -> int:

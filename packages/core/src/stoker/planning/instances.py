@@ -4,61 +4,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Literal, cast
 
 import msgspec
 from stoker_sdk.extension_points import tasks
 
-from stoker.domain.action import Action, FileChange, FilesAction, PackageChange, PackagesAction, ServiceAction
+from stoker.domain.action import Action, FileChange, FilesAction, PackagesAction, ServiceAction
 from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import NodeInput, Snapshot
-from stoker.planning.actions import Actions, build_action, build_check, digest, varies
+from stoker.planning.actions import build_action, build_check, digest, varies, without_indexes
 from stoker.planning.definitions import TaskSource, triggers_of
-from stoker.planning.files import NOT_MANAGED, Contents, FileProgram, file_status, note
-from stoker.planning.packages import NeededPackage, PackageProgram, package_status
-from stoker.planning.parts import NodeClass
-from stoker.planning.values import Scope
+from stoker.planning.files import FileAttributes, file_status, note
+from stoker.planning.packages import package_status
+from stoker.planning.tables import CHANGED, NodeState, Tables
+from stoker.planning.values import Scope, ValueFault
 
-CHANGED: Final = frozenset({"create", "change", "drift", "install", "restore", "remove"})
-
-
-class Tables(msgspec.Struct, kw_only=True):
-    """What grows while instances are made: the plan's tables."""
-
-    contents: Contents
-    actions: Actions
-    files: list[PlannedFile] = []
-    packages: list[PlannedPackage] = []
-    instances: list[PlannedInstance] = []
-    befores: list[str] = []
-    before_index: dict[str, int] = {}
-
-    def before(self, text: str | None) -> int:
-        """The index of a text found on a node; -1 for none."""
-        if text is None:
-            return -1
-        if text not in self.before_index:
-            self.before_index[text] = len(self.befores)
-            self.befores.append(text)
-        return self.before_index[text]
-
-
-class NodeState:
-    """What is known of one node while its instances are made."""
-
-    __slots__ = ("applied", "index", "inputs", "node", "packages", "paths", "plugins_running", "running", "sums")
-
-    def __init__(self, index: int, node: NodeInput) -> None:
-        self.index = index
-        self.node = node
-        self.applied = node.applied.tasks
-        self.paths: dict[str, str] = {}
-        self.sums: dict[str, str] = {}
-        self.packages: dict[str, str] = {}
-        self.running: set[str] = set()
-        self.inputs: dict[str, str] = {}
-        self.plugins_running: set[str] = set()
+_NOT_MADE = (-1, "")
 
 
 class TaskTemplate:
@@ -72,60 +33,70 @@ class TaskTemplate:
         self.plugin = source.definition.plugin
         self._tables = tables
         self._marker = snapshot.marker
+        self._secret_hashes = snapshot.secret_hashes
         member = source.task or source.check
         self._varies = member is not None and varies(member)
         self._triggers = triggers_of(source.task) if source.task is not None else []
-        self._shared: tuple[int, str] | bool | None = False
+        self._shared: tuple[int, str] | None = None
         self._inputs: dict[tuple[int, str], str] = {}
         self._when = member.when if member is not None else None
-        self._service: dict[bool, int] = {}
+        self._restarting: int | None = None
 
     def add(self, state: NodeState) -> None:
         """Make the task's instance on a node, if its condition holds there."""
-        made = self._action(state)
-        if made is None:
+        action, own = self._action(state)
+        if action < 0:
             return
-        action, own = made
         inputs = self._hash(action, own, state)
-        fired = self._fired(state)
-        reason = self._reason(state, inputs, fired)
+        effects = self._look_at_effects(self._tables.actions.items[action], state)
+        fired = any(_has_changed(trigger, self.plugin, state) for trigger in self._triggers)
+        reason = self._reason(state, inputs, effects, fired=fired)
         task = self.source.task
-        if isinstance(task, tasks.Service) and reason:
-            restart = fired or self.name not in state.applied
-            action = self._with_restart(action, task, restart=restart and task.state == "started")
+        if isinstance(task, tasks.Service) and reason and task.state == "started" and (fired or self.name not in state.applied):
+            action = self._with_restart(action, task)
         self._append(state, action, inputs, reason)
+
+    def add_check(self, state: NodeState) -> None:
+        """A health check runs where something else of its plugin runs."""
+        action, own = self._action(state)
+        if action >= 0:
+            reason = "check" if self.plugin in state.plugins_running else ""
+            self._append(state, action, self._hash(action, own, state), reason)
 
     def _append(self, state: NodeState, action: int, inputs: str, reason: str) -> None:
         state.inputs[self.name] = inputs
         if reason:
             state.running.add(self.name)
-            if self.source.origin != "check":
+            if reason != "check":
                 state.plugins_running.add(self.plugin)
         self._tables.instances.append(PlannedInstance(self.index, state.index, action, inputs, reason))
 
-    def _action(self, state: NodeState) -> tuple[int, str] | None:
-        if not self._varies and self._shared is not False:
-            return self._shared  # type: ignore[return-value]
+    def _action(self, state: NodeState) -> tuple[int, str]:
+        if self._shared is not None:
+            return self._shared
         part = self.source.part
         if part is None:
-            return None
+            return _NOT_MADE
         part.scope.enter(state.index)
-        made = self._build(part.scope)
+        try:
+            made = self._build(part.scope)
+        except ValueFault as fault:
+            self._tables.fault(fault.finding, state.node.name)
+            return _NOT_MADE
         if not self._varies:
             self._shared = made
         return made
 
-    def _build(self, scope: Scope) -> tuple[int, str] | None:
+    def _build(self, scope: Scope) -> tuple[int, str]:
         task, check = self.source.task, self.source.check
-        label = self.source.definition.label
-        if not scope.holds(self._when, label):
-            return None
+        if not scope.holds(self._when, self.source.definition.label):
+            return _NOT_MADE
         if task is not None:
             action = build_action(scope, task, self._tables.contents, self._marker)
             return self._tables.actions.add(action), self._own(scope, action)
         if check is not None:
             return self._tables.actions.add(build_check(scope, check, self._marker)), ""
-        return None
+        return _NOT_MADE
 
     def _own(self, scope: Scope, action: Action) -> str:
         """What an action only names, so that its change counts as a change of inputs."""
@@ -138,62 +109,128 @@ class TaskTemplate:
         return " ".join(named)
 
     def _hash(self, action: int, own: str, state: NodeState) -> str:
-        prints = " ".join(_fingerprint(trigger, self.plugin, state) for trigger in self._triggers)
+        prints = " ".join([_fingerprint(trigger, self.plugin, state) for trigger in self._triggers])
         key = (action, f"{own}|{prints}")
         found = self._inputs.get(key)
         if found is None:
-            text = msgspec.json.encode(_without_indexes(self._tables.actions.items[action])).decode()
+            text = msgspec.json.encode(without_indexes(self._tables.actions.items[action])).decode()
             found = self._inputs[key] = digest(text, own, prints)
         return found
 
-    def _fired(self, state: NodeState) -> bool:
-        return any(_has_changed(trigger, self.plugin, state) for trigger in self._triggers)
-
-    def _reason(self, state: NodeState, inputs: str, fired: bool) -> str:
+    def _reason(self, state: NodeState, inputs: str, effects: str, *, fired: bool) -> str:
         task = self.source.task
-        if self.source.check is not None:
-            return ""  # decided when all others are known
         if task is not None and task.on == "remove":
             return "remove"
         before = state.applied.get(self.name)
         if before is None:
             return "new"
+        if effects == "drift":
+            return "drift"
         if task is not None and task.always:
             return "always"
         if fired:
             return "triggered"
-        if isinstance(task, tasks.Service) and _service_drifted(task, state.node):
-            return "drift"
         if task is not None and task.run_on:
             return ""
-        return "" if before == inputs else "inputs"
+        if before != inputs:
+            return "inputs"
+        return "drift" if effects else ""
 
-    def _with_restart(self, action: int, task: tasks.Service, *, restart: bool) -> int:
-        if not restart:
-            return action
-        found = self._service.get(restart)
-        if found is None:
-            planned = self._tables.actions.items[action]
-            if not isinstance(planned, ServiceAction):
-                return action
-            how = "reload" if task.reload else "restart"
-            found = self._service[restart] = self._tables.actions.add(msgspec.structs.replace(planned, restart=how))
-        return found
+    def _with_restart(self, action: int, task: tasks.Service) -> int:
+        if self._restarting is None:
+            planned = cast("ServiceAction", self._tables.actions.items[action])
+            how: Literal["restart", "reload"] = "reload" if task.reload else "restart"
+            self._restarting = self._tables.actions.add(msgspec.structs.replace(planned, restart=how))
+        return self._restarting
 
-    def add_check(self, state: NodeState) -> None:
-        """A health check runs where something else of its plugin runs, or where it has not succeeded yet."""
-        made = self._action(state)
-        if made is not None:
-            inputs = self._hash(made[0], made[1], state)
-            wanted = self.plugin in state.plugins_running or self.name not in state.applied
-            self._append(state, made[0], inputs, "check" if wanted else "")
+    def _look_at_effects(self, action: Action, state: NodeState) -> str:
+        """Note which files, packages and units the task brings; answers ``drift``, ``different``, or an empty text."""
+        statuses: list[str] = []
+        if isinstance(action, FilesAction):
+            statuses = [self._look_at_file(change, state) for change in action.files]
+        elif isinstance(action, PackagesAction):
+            statuses = [self._look_at_package(item.name, state, remove=False) for item in action.install]
+            statuses += [self._look_at_package(name, state, remove=True) for name in action.remove]
+        elif isinstance(action, ServiceAction):
+            state.units.add(action.name)
+            return "drift" if _service_drifted(action, state.node) else ""
+        if "drift" in statuses:
+            return "drift"
+        return "different" if any(status != "same" for status in statuses) else ""
 
+    def _look_at_file(self, change: FileChange, state: NodeState) -> str:
+        status = self._file_status(change, state)
+        state.paths[change.path] = status
+        if change.content.isdigit():
+            content = int(change.content)
+            planned = self._tables.contents.items[content]
+            state.sums[change.path] = planned.sha256
+            found = state.node.observed.files.get(change.path)
+            hidden = found is None or status == "same" or not isinstance(planned.text, str)
+            self._tables.files.append(
+                PlannedFile(
+                    node=state.index,
+                    path=change.path,
+                    content=content,
+                    status=cast("Literal['create', 'change', 'drift', 'same']", status),
+                    task=self.index,
+                    owner=change.owner,
+                    group=change.group,
+                    mode=change.mode,
+                    before=-1 if hidden or found is None else self._tables.before(found.content),
+                    note="" if status == "same" else note(found, FileAttributes(change.owner, change.group, change.mode)),
+                )
+            )
+        elif change.content and self.source.part is not None:
+            state.sums[change.path] = self._blob_sum(change)
+        return status
 
-def _without_indexes(action: Action) -> Action:
-    """The action without indexes into this plan's tables: they change though nothing else does."""
-    if isinstance(action, FilesAction):
-        return FilesAction(files=[msgspec.structs.replace(item, content="") for item in action.files])
-    return action
+    def _blob_sum(self, change: FileChange) -> str:
+        part = self.source.part
+        return part.plugin.blobs.get(change.content.split(":", 2)[2], "") if part is not None else ""
+
+    def _file_status(self, change: FileChange, state: NodeState) -> str:
+        attributes = FileAttributes(change.owner, change.group, change.mode)
+        if change.content.isdigit():
+            key = f"{state.node.name} {change.path}"
+            planned = self._tables.contents.items[int(change.content)]
+            return file_status(state.node, change.path, planned, attributes, self._secret_hashes.get(key))
+        found = state.node.observed.files.get(change.path)
+        there = found is not None and found.kind != "absent"
+        if change.change == "remove":
+            return "remove" if there else "same"
+        wanted = "directory" if change.change == "directory" else "file"
+        fits = (
+            found is not None
+            and found.kind == wanted
+            and (found.owner, found.group, found.mode) == (attributes.owner, attributes.group, attributes.mode)
+            and (wanted == "directory" or found.sha256 == self._blob_sum(change))
+        )
+        if fits:
+            return "same"
+        return "drift" if change.path in state.node.applied.files else ("change" if there else "create")
+
+    def _look_at_package(self, name: str, state: NodeState, *, remove: bool) -> str:
+        installed = state.node.observed.packages.get(name, "")
+        status: Literal["install", "drift", "same", "remove"]
+        if remove:
+            status = "remove" if installed else "same"
+        else:
+            status = package_status(state.node, name)
+        state.packages[name] = status
+        part = self.source.part
+        if part is not None and self.source.task is not None:
+            self._tables.packages.append(
+                PlannedPackage(
+                    node=state.index,
+                    name=name,
+                    status=status,
+                    task=self.index,
+                    installed=installed,
+                    origins=[self._tables.origins.add(part.plugin, self.source.task)],
+                )
+            )
+        return status
 
 
 def _fingerprint(trigger: str, plugin: str, state: NodeState) -> str:
@@ -215,139 +252,8 @@ def _has_changed(trigger: str, plugin: str, state: NodeState) -> bool:
     return name in state.running or f"{plugin}.{name}" in state.running
 
 
-def _service_drifted(task: tasks.Service, node: NodeInput) -> bool:
-    found = node.observed.services.get(task.name)
+def _service_drifted(action: ServiceAction, node: NodeInput) -> bool:
+    found = node.observed.services.get(action.name)
     if found is None:
         return False
-    return found.active != (task.state == "started") or (task.enabled is not None and found.enabled != task.enabled)
-
-
-class GeneratedTasks:
-    """The tasks ``packages`` and ``files`` of each plugin on one class of nodes."""
-
-    def __init__(
-        self,
-        group: NodeClass,
-        programs: Sequence[FileProgram],
-        packages: PackageProgram,
-        task_index: dict[str, int],
-        tables: Tables,
-    ) -> None:
-        """Keep the programs of the class."""
-        self._group = group
-        self._programs = programs
-        self._packages = packages
-        self._index = task_index
-        self._tables = tables
-        self._memo: dict[tuple[object, ...], tuple[int, str]] = {}
-
-    def add_packages(self, state: NodeState) -> None:
-        """Packages of a node and the tasks that install them."""
-        by_plugin: dict[str, list[NeededPackage]] = {}
-        for needed in self._packages.needed(state.index):
-            status = package_status(state.node, needed.name)
-            state.packages[needed.name] = status
-            for plugin in needed.plugins:
-                by_plugin.setdefault(plugin, []).append(needed)
-            self._tables.packages.append(
-                PlannedPackage(
-                    node=state.index,
-                    name=needed.name,
-                    status=status,
-                    task=self._index[f"{needed.plugins[0]}.packages"],
-                    installed=state.node.observed.packages.get(needed.name, ""),
-                    constraint=needed.constraint,
-                    origins=needed.origins,
-                )
-            )
-        for plugin, members in by_plugin.items():
-            key = (plugin, *((item.name, item.constraint) for item in members))
-            action, inputs = self._memoised(
-                key,
-                lambda members=members: PackagesAction(
-                    install=[PackageChange(item.name, constraint=item.constraint) for item in members]
-                ),
-            )
-            statuses = [state.packages[item.name] for item in members]
-            self._instance(state, f"{plugin}.packages", plugin, action, inputs, statuses)
-
-    def add_files(self, state: NodeState, secret_hashes: dict[str, str]) -> None:
-        """Files of a node and the tasks that write them."""
-        by_plugin: dict[str, list[tuple[FileProgram, int]]] = {}
-        for program in self._programs:
-            content = program.content(state.index)
-            if content != NOT_MANAGED:
-                by_plugin.setdefault(program.plugins[0], []).append((program, content))
-        for plugin, members in by_plugin.items():
-            name = f"{plugin}.files"
-            statuses = [self._file(state, program, content, self._index[name], secret_hashes) for program, content in members]
-            key = (plugin, *((program.path, content) for program, content in members))
-            action, inputs = self._memoised(key, lambda members=members: _write(members), members)
-            self._instance(state, name, plugin, action, inputs, statuses)
-
-    def _file(self, state: NodeState, program: FileProgram, content: int, task: int, secret_hashes: dict[str, str]) -> str:
-        planned = self._tables.contents.items[content]
-        attributes = program.attributes
-        has_secrets = not isinstance(planned.text, str)
-        secret_hash = secret_hashes.get(f"{state.node.name} {program.path}") if has_secrets else None
-        status = file_status(state.node, program.path, planned, attributes, secret_hash)
-        found = state.node.observed.files.get(program.path)
-        state.paths[program.path] = status
-        state.sums[program.path] = planned.sha256
-        self._tables.files.append(
-            PlannedFile(
-                node=state.index,
-                path=program.path,
-                content=content,
-                status=status,
-                task=task,
-                owner=attributes.owner,
-                group=attributes.group,
-                mode=attributes.mode,
-                before=-1 if status == "same" or found is None or has_secrets else self._tables.before(found.content),
-                note="" if status == "same" else note(found, attributes),
-            )
-        )
-        return status
-
-    def _memoised(
-        self, key: tuple[object, ...], make: Callable[[], Action], members: Sequence[tuple[FileProgram, int]] = ()
-    ) -> tuple[int, str]:
-        found = self._memo.get(key)
-        if found is None:
-            action = make()
-            sums = [f"{program.path} {self._tables.contents.items[content].sha256}" for program, content in members]
-            text = msgspec.json.encode(_without_indexes(action)).decode()
-            found = self._memo[key] = (self._tables.actions.add(action), digest(text, *sums))
-        return found
-
-    def _instance(self, state: NodeState, name: str, plugin: str, action: int, inputs: str, statuses: Sequence[str]) -> None:
-        before = state.applied.get(name)
-        if before is None:
-            reason = "new"
-        elif "drift" in statuses:
-            reason = "drift"
-        elif before != inputs or any(status != "same" for status in statuses):
-            reason = "inputs"
-        else:
-            reason = ""
-        state.inputs[name] = inputs
-        if reason:
-            state.running.add(name)
-            state.plugins_running.add(plugin)
-        self._tables.instances.append(PlannedInstance(self._index[name], state.index, action, inputs, reason))
-
-
-def _write(members: Sequence[tuple[FileProgram, int]]) -> FilesAction:
-    return FilesAction(
-        files=[
-            FileChange(
-                path=program.path,
-                content=str(content),
-                owner=program.attributes.owner,
-                group=program.attributes.group,
-                mode=program.attributes.mode,
-            )
-            for program, content in members
-        ]
-    )
+    return found.active != (action.state == "started") or (action.enabled is not None and found.enabled != action.enabled)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from stoker_sdk.errors import InvalidPluginError
@@ -12,6 +12,7 @@ from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Optio
 from stoker_sdk.extension_points.health_checks import HealthCheck
 from stoker_sdk.extension_points.node_packages import NodePackages
 from stoker_sdk.extension_points.roles import Role
+from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.extension_points.tasks import Task
 from stoker_sdk.manifest import read_contribution
 from stoker_sdk.model.contribution import Contribution
@@ -34,6 +35,9 @@ class PluginParts(msgspec.Struct, kw_only=True):
     files: list[FileEntry] = []
     tasks: list[Task] = []
     checks: list[HealthCheck] = []
+    contributions: list[Contribution] = []
+    """All of them, in the plugin's order."""
+    settings_schema: Mapping[str, object] = {}
 
 
 class NodeClass(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +46,12 @@ class NodeClass(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     os_family: str
     nodes: list[int]
+    removing: bool = False
+    """Nodes that are being taken out: nothing is selected for them any more."""
 
     def has(self, selector: Sequence[str]) -> bool:
         """Whether a selector of roles means these nodes."""
-        return bool(self.roles) and any(role == "*" or role in self.roles for role in selector)
+        return not self.removing and any(role == "*" or role in self.roles for role in selector)
 
 
 class Origins:
@@ -97,8 +103,8 @@ def read_plugins(snapshot: Snapshot) -> tuple[list[PluginParts], list[Finding]]:
 
 
 def _sort(plugin: PluginInput, contributions: Iterable[Contribution], scope: Scope) -> PluginParts:
-    parts = PluginParts(plugin=plugin, scope=scope)
-    for item in contributions:
+    parts = PluginParts(plugin=plugin, scope=scope, contributions=list(contributions))
+    for item in parts.contributions:
         if isinstance(item, Role):
             parts.roles.append(item)
         elif isinstance(item, NodePackages):
@@ -109,13 +115,17 @@ def _sort(plugin: PluginInput, contributions: Iterable[Contribution], scope: Sco
             parts.tasks.append(item)
         elif isinstance(item, HealthCheck):
             parts.checks.append(item)
+        elif isinstance(item, Settings):
+            parts.settings_schema = item.json_schema
     return parts
 
 
 def classify(nodes: Sequence[NodeInput]) -> list[NodeClass]:
-    """Group nodes; a node that is being removed has no roles any more."""
-    groups: dict[tuple[tuple[str, ...], str], list[int]] = {}
+    """Group nodes; in the order of their roles, so that the order depends on nothing but the members."""
+    groups: dict[tuple[bool, tuple[str, ...], str], list[int]] = {}
     for index, node in enumerate(nodes):
-        roles = () if node.removing else tuple(sorted(node.roles))
-        groups.setdefault((roles, node.facts.os_family), []).append(index)
-    return [NodeClass(roles=roles, os_family=family, nodes=members) for (roles, family), members in sorted(groups.items())]
+        groups.setdefault((node.removing, tuple(sorted(node.roles)), node.facts.os_family), []).append(index)
+    return [
+        NodeClass(roles=roles, os_family=family, nodes=members, removing=removing)
+        for (removing, roles, family), members in sorted(groups.items())
+    ]

@@ -12,6 +12,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from stoker.planning.progress import PROGRESS
 from stoker.planning.values import Scope
 
 _ENVIRONMENT: Final = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
@@ -27,6 +28,15 @@ def _compile(source: str) -> tuple[Template, frozenset[str]]:
 def template_settings(source: str) -> list[str]:
     """The settings that a template names, dotted paths."""
     return sorted({match[1:] for match in _SETTING.findall(source)})
+
+
+def template_names(source: str) -> frozenset[str]:
+    """The variables that a template takes from outside.
+
+    Raises:
+        TemplateError: it is not a template.
+    """
+    return _compile(source)[1] - frozenset(_ENVIRONMENT.globals)
 
 
 def uses_node(source: str) -> bool:
@@ -46,6 +56,7 @@ def render_template(scope: Scope, node: int, path: str, label: str) -> str:
     source = scope.plugin.templates.get(path)
     if source is None:
         raise scope.fault(label, "template", f"the bundle has no template {path}.", "Build the bundle again.", file=path)
+    PROGRESS.note(scope.plugin.name, label, "template", path)
     try:
         template, _ = _compile(source)
         return template.render({**scope.variables, "node": scope.node_document(node)})

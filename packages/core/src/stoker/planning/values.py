@@ -16,6 +16,7 @@ from stoker_sdk.model.program import Program, compile_expression
 
 from stoker.domain.secret import SecretSlot, Text
 from stoker.domain.snapshot import NodeInput, PluginInput
+from stoker.planning.progress import PROGRESS
 
 NODE_NAMES: Final = frozenset({"node"})
 """Variables that differ from node to node."""
@@ -75,6 +76,7 @@ class Scope:
         self._context = cel.Context(variables=self.variables)
         self._node = -1
         self._shared: dict[str, object] = {}
+        self._programs: dict[str, Program] = {}
 
     def _mark(self, value: object, path: str) -> object:
         if isinstance(value, dict):
@@ -128,6 +130,7 @@ class Scope:
         shared = not (program.variables & NODE_NAMES)
         if shared and source in self._shared:
             return self._shared[source]
+        PROGRESS.note(self.plugin.name, label, field)
         try:
             result = program.evaluate(self._context)
         except ExpressionError as error:
@@ -137,8 +140,13 @@ class Scope:
         return result
 
     def _compile(self, source: str, label: str, field: str) -> Program:
+        known = self._programs.get(source)
+        if known is not None:
+            return known
+        PROGRESS.note(self.plugin.name, label, field)
         try:
-            return compile_expression(source)
+            program = self._programs[source] = compile_expression(source)
+            return program
         except ExpressionError as error:
             raise self._fault(label, field, f"{error}.", "Write it in CEL.") from error
 

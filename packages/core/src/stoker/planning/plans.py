@@ -1,0 +1,225 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: the way from a snapshot to a plan, told in order."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from stoker_sdk.model.finding import Finding
+
+from stoker.domain.plan import Barrier, Plan, PlannedInstance, PlannedNode
+from stoker.domain.snapshot import Snapshot
+from stoker.errors import PlanningError
+from stoker.planning.actions import Actions
+from stoker.planning.definitions import TaskSource, task_sources
+from stoker.planning.files import Contents, FileProgram, file_programs
+from stoker.planning.generated import GeneratedTasks
+from stoker.planning.graph import Order, order_definitions
+from stoker.planning.instances import TaskTemplate
+from stoker.planning.packages import PackageProgram
+from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
+from stoker.planning.planned_tasks import planned_task
+from stoker.planning.references import check_expressions
+from stoker.planning.removal import Removal, not_undone
+from stoker.planning.role_limits import check_assignment, tolerances
+from stoker.planning.tables import NodeState, Tables
+
+_SHOWN: Final = 5
+
+
+def make_plan(snapshot: Snapshot) -> Plan:
+    """The plan that a snapshot leads to; equal snapshots give equal plans, byte for byte.
+
+    Raises:
+        PlanningError: with a finding for each fault; nothing is planned then.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()  # a plan is one large tree without circles; looking for some costs a third of the time
+    try:
+        return _Planner(snapshot).plan()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """What is prepared for one class of nodes."""
+
+    generated: GeneratedTasks
+    programs: list[FileProgram]
+    tasks: list[TaskTemplate]
+    checks: list[TaskTemplate]
+
+
+class _Planner:
+    """Holds the tables while a plan is made."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = msgspec.structs.replace(
+            snapshot,
+            plugins=sorted(snapshot.plugins, key=lambda plugin: plugin.name),
+            nodes=sorted(snapshot.nodes, key=lambda node: node.name),
+        )
+        self.tables = Tables(contents=Contents(snapshot.marker), actions=Actions(), origins=Origins())
+        self.parts, self.findings = read_plugins(self.snapshot)
+        self.warnings: list[str] = []
+
+    def plan(self) -> Plan:
+        """Check, order, make every node's instances, and put the plan together."""
+        self.findings += check_expressions(self.parts)
+        self._stop_on_findings()
+        findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
+        self.warnings += not_undone(self.parts)
+        self.findings += findings
+        sources, findings = task_sources(self.parts, self.snapshot)
+        self.findings += findings
+        roles = [role.name for part in self.parts for role in part.roles]
+        order, findings = order_definitions([source.definition for source in sources], roles)
+        self.findings += findings
+        self._stop_on_findings()
+        by_name = {source.definition.name: source for source in sources}
+        ordered = [by_name[definition.name] for definition in order.definitions]
+        self._make_instances(ordered)
+        self._stop_on_findings()
+        return self._assemble(order, ordered)
+
+    def _stop_on_findings(self) -> None:
+        refuse(self.findings, f"environment {self.snapshot.environment_name} cannot be planned")
+
+    def _make_instances(self, ordered: Sequence[TaskSource]) -> None:
+        templates = [TaskTemplate(index, source, self.tables, self.snapshot) for index, source in enumerate(ordered)]
+        index = {source.definition.name: number for number, source in enumerate(ordered)}
+        removal = Removal(ordered, self.parts, templates, self.tables)
+        groups: dict[int, _Group] = {}
+        for node_class in classify(self.snapshot.nodes):
+            group = self._group(node_class, templates, index)
+            groups.update(dict.fromkeys(node_class.nodes, group))
+        for number in range(len(self.snapshot.nodes)):
+            self._one_node(number, groups[number], removal)
+        self.findings += self.tables.findings
+        for group in {id(group): group for group in groups.values()}.values():
+            for program in group.programs:
+                self.findings += program.findings
+
+    def _group(self, node_class: NodeClass, templates: Sequence[TaskTemplate], index: dict[str, int]) -> _Group:
+        staying = [part for part in self.parts if not part.plugin.removing]
+        programs, findings = file_programs(staying, node_class, self.tables.origins, self.tables.contents)
+        self.findings += findings
+        packages = PackageProgram(staying, node_class, self.tables.origins)
+        chosen = [template for template in templates if _selected(template.source, node_class)]
+        return _Group(
+            generated=GeneratedTasks(programs, packages, index, self.tables),
+            programs=programs,
+            tasks=[template for template in chosen if template.source.check is None],
+            checks=[template for template in chosen if template.source.check is not None],
+        )
+
+    def _one_node(self, number: int, group: _Group, removal: Removal) -> None:
+        tables = self.tables
+        starts = len(tables.instances), len(tables.files), len(tables.packages)
+        state = NodeState(number, self.snapshot.nodes[number])
+        group.generated.add_packages(state)
+        group.generated.add_files(state, self.snapshot.secret_hashes)
+        for template in group.tasks:
+            template.add(state)
+        removal.add(state)
+        for template in group.checks:
+            template.add_check(state)
+        tables.instances[starts[0] :] = sorted(tables.instances[starts[0] :], key=_task_of)
+        tables.files[starts[1] :] = sorted(tables.files[starts[1] :], key=lambda file: (file.path, file.task))
+        tables.packages[starts[2] :] = sorted(tables.packages[starts[2] :], key=lambda package: (package.name, package.task))
+
+    def _assemble(self, order: Order, ordered: Sequence[TaskSource]) -> Plan:
+        tables, snapshot = self.tables, self.snapshot
+        present = sorted({instance.task for instance in tables.instances})
+        place = {task: number for number, task in enumerate(present)}
+        barriers, groups, waits = self._barriers(order, place)
+        if len(place) < len(ordered):
+            _renumber(tables, place)
+        return Plan(
+            environment_id=snapshot.environment_id,
+            environment_name=snapshot.environment_name,
+            nodes=[
+                PlannedNode(id=node.id, name=node.name, roles=sorted(node.roles), removing=node.removing)
+                for node in snapshot.nodes
+            ],
+            tasks=[
+                planned_task(ordered[task], [place[first] for first in order.after[task] if first in place], waits.get(task, []))
+                for task in present
+            ],
+            instances=tables.instances,
+            actions=tables.actions.items,
+            contents=tables.contents.items,
+            befores=tables.befores,
+            files=tables.files,
+            packages=tables.packages,
+            origins=tables.origins.items,
+            barriers=barriers,
+            groups=groups,
+            tolerance=tolerances(self.parts, snapshot.roles),
+            warnings=self.warnings,
+            remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing],
+            snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
+        )
+
+    def _barriers(self, order: Order, place: dict[int, int]) -> tuple[list[Barrier], list[list[int]], dict[int, list[int]]]:
+        """One barrier for each (task, role, all or any) that somebody waits for; only nodes that have the task count."""
+        members: dict[int, list[int]] = {edge.waits_for: [] for edge in order.cross if edge.waits_for in place}
+        if members:
+            for instance in self.tables.instances:
+                if instance.task in members:
+                    members[instance.task].append(instance.node)
+        nodes = self.snapshot.nodes
+        barriers: dict[tuple[int, str, str], int] = {}
+        groups: dict[tuple[int, ...], int] = {}
+        waits: dict[int, list[int]] = {}
+        items: list[Barrier] = []
+        for edge in order.cross:
+            if edge.task not in place or edge.waits_for not in place:
+                continue
+            key = (edge.waits_for, edge.role, edge.wait)
+            if key not in barriers:
+                group = tuple(node for node in members[edge.waits_for] if edge.role == "*" or edge.role in nodes[node].roles)
+                barriers[key] = len(items) if group else -1
+                if group:
+                    number = groups.setdefault(group, len(groups))
+                    items.append(Barrier(task=place[edge.waits_for], group=number, wait=edge.wait))
+            if barriers[key] >= 0:
+                waits.setdefault(edge.task, []).append(barriers[key])
+        return items, [list(group) for group in groups], waits
+
+
+def _task_of(instance: PlannedInstance) -> int:
+    return instance.task
+
+
+def _renumber(tables: Tables, place: dict[int, int]) -> None:
+    """Take out tasks that no node has."""
+    replace = msgspec.structs.replace
+    tables.instances = [
+        PlannedInstance(place[item.task], item.node, item.action, item.inputs, item.run) for item in tables.instances
+    ]
+    tables.files = [replace(file, task=place[file.task]) for file in tables.files]
+    tables.packages = [replace(package, task=place[package.task]) for package in tables.packages]
+
+
+def _selected(source: TaskSource, group: NodeClass) -> bool:
+    """Contributed tasks of a deployment that this class of nodes has; generated and removal tasks are made elsewhere."""
+    if source.part is None or source.part.plugin.removing or source.origin not in ("task", "check"):
+        return False
+    if source.task is not None and source.task.on == "remove":
+        return False
+    return group.has(source.roles)
+
+
+def refuse(findings: Sequence[Finding], what: str) -> None:
+    """Raise the error of a plan that cannot be made, if there are findings that refuse it."""
+    unique = [finding for finding in dict.fromkeys(findings) if finding.severity == "error"]
+    if unique:
+        shown = "; ".join(str(finding) for finding in unique[:_SHOWN]) + (" ..." if len(unique) > _SHOWN else "")
+        raise PlanningError(f"{what}: {shown}", remedy="Mend what the findings name.", findings=unique)

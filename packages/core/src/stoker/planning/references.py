@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""References: whether every name that expressions, templates and selectors use is there; seen without evaluating anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from jinja2 import TemplateError
+from stoker_sdk.errors import ExpressionError
+from stoker_sdk.extension_points.config_files import WholeFile
+from stoker_sdk.extension_points.settings import Settings
+from stoker_sdk.model.contribution import Contribution
+from stoker_sdk.model.expression import Expression, condition_source
+from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.program import compile_expression
+
+from stoker.domain.node import Facts
+from stoker.planning.parts import PluginParts
+from stoker.planning.progress import PROGRESS
+from stoker.planning.templates import template_names
+
+VARIABLES: Final = frozenset({"settings", "node", "nodes", "by_role", "environment"})
+
+_BOUND = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_ROLE = re.compile(r"\bby_role\s*(?:\[\s*(?:'([^']*)'|\"([^\"]*)\")\s*\]|\.([A-Za-z_]\w*))")
+_FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    "node": frozenset({"id", "name", "address", "roles", "facts"}),
+    "node.facts": frozenset(Facts.__struct_fields__),
+    "environment": frozenset({"id", "name"}),
+}
+_MAX_DEPTH = 24
+
+
+def expressions(contribution: Contribution) -> Iterator[tuple[str, str]]:
+    """Every expression of a contribution: the field's path and the text."""
+    source = condition_source(contribution.when)
+    if source is not None:
+        yield "when", source
+    for name in contribution.__struct_fields__:
+        if name != "when" and not isinstance(contribution, Settings):
+            yield from _inside(getattr(contribution, name), name)
+
+
+def _inside(value: object, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Expression):
+        yield place, value.source
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _inside(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _inside(item, f"{place}[{index}]")
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _inside(getattr(value, name), f"{place}.{name}")
+
+
+def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
+    """A finding for each expression that is not CEL or names what is not there; and for each template likewise."""
+    roles = {role.name for part in parts for role in part.roles}
+    findings: list[Finding] = []
+    for part in parts:
+        for contribution in part.contributions:
+            for field, source in expressions(contribution):
+                PROGRESS.note(part.plugin.name, contribution.label, field)
+                for message, remedy in _faults(source, part, roles):
+                    findings.append(_finding(part, contribution, field, message, remedy))
+            if isinstance(contribution, WholeFile) and contribution.template is not None:
+                findings += _template_faults(part, contribution, contribution.template)
+    return findings
+
+
+def _finding(part: PluginParts, contribution: Contribution, field: str, message: str, remedy: str, file: str = "") -> Finding:
+    return Finding(
+        rule="E003", plugin=part.plugin.name, contribution=contribution.label, field=field, message=message, remedy=remedy, file=file
+    )
+
+
+def _faults(source: str, part: PluginParts, roles: set[str]) -> Iterator[tuple[str, str]]:
+    try:
+        program = compile_expression(source)
+    except ExpressionError as error:
+        yield f"{error}.", "Write it in CEL."
+        return
+    bound = set(_BOUND.findall(source))
+    for name in sorted(program.variables - VARIABLES - bound):
+        yield f"expression {source!r}: there is no variable {name!r}.", f"Use one of: {', '.join(sorted(VARIABLES))}."
+    for path in sorted(program.paths()):
+        root = path.split(".", 1)[0]
+        if root not in bound:
+            yield from _path_faults(source, path, part)
+    for match in _ROLE.finditer(source):
+        role = match[1] or match[2] or match[3] or ""
+        if role not in roles and "has(" not in source:
+            yield f"expression {source!r}: no enabled plugin brings the role {role!r}.", "Correct the name, or enable its plugin."
+
+
+def _path_faults(source: str, path: str, part: PluginParts) -> Iterator[tuple[str, str]]:
+    steps = path.split(".")
+    for length in range(1, min(len(steps), 3)):
+        known = _FIELDS.get(".".join(steps[:length]))
+        if known is not None and steps[length] not in known:
+            yield f"expression {source!r}: {'.'.join(steps[:length])} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
+            return
+    if steps[0] == "settings" and len(steps) > 1:
+        missing = _missing_setting(part.settings_schema, steps[1:])
+        if missing is not None:
+            name, known = missing
+            remedy = f"Settings here: {', '.join(known)}." if known else "Declare it in the plugin's settings."
+            yield f"expression {source!r}: there is no setting {name!r}.", remedy
+
+
+def _missing_setting(schema: Mapping[str, object], steps: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The first step that the schema does not know, and what it knows there; ``None`` if all is known or cannot be told."""
+    place: Mapping[str, object] | None = schema
+    for index, step in enumerate(steps):
+        place = _resolve(schema, place)
+        if place is None:
+            return None
+        properties = place.get("properties")
+        if not isinstance(properties, Mapping):
+            closed = index == 0 and not ({"additionalProperties", "patternProperties", "allOf", "oneOf"} & place.keys())
+            return (step, []) if closed else None
+        if step not in properties:
+            is_open = place.get("additionalProperties", False) is not False or "patternProperties" in place
+            return None if is_open else (".".join(steps[: index + 1]), sorted(properties))
+        following = properties[step]
+        place = following if isinstance(following, Mapping) else None
+    return None
+
+
+def _resolve(root: Mapping[str, object], schema: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    for _ in range(_MAX_DEPTH):
+        reference = schema.get("$ref") if schema is not None else None
+        if not isinstance(reference, str):
+            break
+        place: object = root
+        for part in reference.removeprefix("#").strip("/").split("/"):
+            place = place.get(part) if isinstance(place, Mapping) else None
+        schema = place if isinstance(place, Mapping) else None
+    return schema if schema is None or not ({"anyOf", "oneOf", "allOf", "$ref"} & schema.keys()) else None
+
+
+def _template_faults(part: PluginParts, contribution: WholeFile, path: str) -> Iterator[Finding]:
+    source = part.plugin.templates.get(path)
+    if source is None:
+        yield _finding(part, contribution, "template", f"the bundle has no template {path}.", "Build the bundle again.", path)
+        return
+    PROGRESS.note(part.plugin.name, contribution.label, "template", path)
+    try:
+        names = template_names(source)
+    except TemplateError as error:
+        place = f"{path}:{error.lineno}" if getattr(error, "lineno", None) else path
+        yield _finding(part, contribution, "template", f"{place}: {error}.", "Mend the template.", path)
+        return
+    unknown = sorted(names - VARIABLES)
+    if unknown:
+        message = f"{path}: there is no variable {', '.join(unknown)}."
+        yield _finding(part, contribution, "template", message, f"Use one of: {', '.join(sorted(VARIABLES))}.", path)
+
+
+def check_selectors(parts: Iterable[PluginParts]) -> list[Finding]:
+    """A finding for each selector that names a role which no enabled plugin brings."""
+    parts = list(parts)
+    roles = {role.name for part in parts for role in part.roles}
+    findings: list[Finding] = []
+    for part in parts:
+        for contribution in part.contributions:
+            for role in getattr(contribution, "roles", ()):
+                if role != "*" and role not in roles:
+                    findings.append(
+                        Finding(
+                            rule="S001",
+                            plugin=part.plugin.name,
+                            contribution=contribution.label,
+                            field="roles",
+                            message=f"no enabled plugin brings the role {role!r}, so it can match no node.",
+                            remedy="Correct the name, or enable the plugin that brings the role.",
+                        )
+                    )
+    return findings

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Role limits: whether the assignment of roles to nodes keeps what the roles say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stoker_sdk.model.finding import Finding
+
+from stoker.domain.snapshot import NodeInput
+from stoker.planning.parts import PluginParts
+
+
+def check_assignment(parts: Sequence[PluginParts], nodes: Sequence[NodeInput]) -> tuple[list[Finding], list[str]]:
+    """Findings for conflicts and limits of roles; warnings for roles that nobody brings and for fewer nodes than advised."""
+    findings: list[Finding] = []
+    warnings: list[str] = []
+    roles = {role.name: (part, role) for part in parts for role in part.roles}
+    counts: dict[str, int] = dict.fromkeys(roles, 0)
+    for node in nodes:
+        if node.removing:
+            continue
+        for role in node.roles:
+            if role not in roles:
+                warnings.append(f"node {node.name} has the role {role}, which no enabled plugin brings: it has no effect.")
+                continue
+            counts[role] += 1
+            for other in roles[role][1].conflicts:
+                if other in node.roles:
+                    message = f"node {node.name} has the roles {role} and {other}, which exclude each other."
+                    findings.append(_finding("R004", roles[role][0], role, message, "Take one of them away."))
+    for name in sorted(roles):
+        part, brought = roles[name]
+        if part.plugin.removing:
+            continue
+        count = counts[name]
+        if count < brought.min:
+            findings.append(
+                _finding(
+                    "R005", part, name, f"{count} nodes have the role {name}; it needs {brought.min}.", "Assign it to more nodes."
+                )
+            )
+        if brought.max is not None and count > brought.max:
+            findings.append(
+                _finding(
+                    "R006", part, name, f"{count} nodes have the role {name}; at most {brought.max} may.", "Take it from some."
+                )
+            )
+        if brought.recommended is not None and count < brought.recommended:
+            warnings.append(f"{count} nodes have the role {name}; {brought.recommended} are advised.")
+    return findings, warnings
+
+
+def _finding(rule: str, part: PluginParts, role: str, message: str, remedy: str) -> Finding:
+    return Finding(rule=rule, plugin=part.plugin.name, contribution=f"roles {role}", message=message, remedy=remedy)
+
+
+def tolerances(parts: Sequence[PluginParts], chosen: Mapping[str, int | str]) -> dict[str, int | str]:
+    """How many nodes of each role may fail: as the operator set it, else as the role says."""
+    result: dict[str, int | str] = {role.name: role.tolerance for part in parts for role in part.roles}
+    result.update(chosen)
+    return dict(sorted(result.items()))
