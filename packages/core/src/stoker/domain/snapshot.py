@@ -26,6 +26,10 @@ class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
     """Templates of the bundle that contributions name: path -> text."""
     blobs: dict[str, str] = {}
     """Other files of the bundle that contributions name: path -> SHA-256."""
+    requires: list[str] = []
+    """Plugins that must be enabled beside it, e.g. ``base>=1.2``."""
+    conflicts: list[str] = []
+    """Plugins that must not be enabled beside it."""
     removing: bool = False
     """Disabled, but not yet taken from the nodes: the plan undoes it."""
 
