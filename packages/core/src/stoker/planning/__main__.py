@@ -1,17 +1,18 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The child of the planning process: JSON in, JSON out, within limits of memory and time."""
+"""The planning process: reads a snapshot from standard input, writes the answer to standard output, within limits."""
 
 from __future__ import annotations
 
-import os
+import gc
+import mmap
 import resource
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import msgspec
+from stoker_sdk.model.finding import Finding
 
 from stoker.domain.snapshot import PluginInput, Snapshot
 from stoker.errors import PlanningError
@@ -20,51 +21,72 @@ from stoker.planning.plans import make_plan
 from stoker.planning.progress import PROGRESS, Note
 from stoker.planning.watch import watch_lists
 
-FINDINGS_STATUS: Final = 3
+NOTE_BYTES: Final = 4096
+"""The size of the place for the note."""
+REFUSED: Final = 3
+"""Exit status: the answer is a :class:`Refusal`."""
+OUT_OF_MEMORY: Final = 4
+"""Exit status: the limit of memory was reached."""
 
 
-def _plan(payload: bytes) -> bytes:
-    return msgspec.json.encode(make_plan(msgspec.json.decode(payload, type=Snapshot)))
+class Refusal(msgspec.Struct):
+    """Why no plan can be made."""
+
+    detail: str
+    remedy: str
+    findings: list[Finding]
 
 
-def _check(payload: bytes) -> bytes:
-    return msgspec.json.encode(check_plugins(msgspec.json.decode(payload, type=list[PluginInput])))
+def _plan(payload: bytes) -> object:
+    return make_plan(msgspec.json.decode(payload, type=Snapshot))
 
 
-def _watch(payload: bytes) -> bytes:
-    return msgspec.json.encode(watch_lists(msgspec.json.decode(payload, type=Snapshot)))
+def _check(payload: bytes) -> object:
+    return check_plugins(msgspec.json.decode(payload, type=list[PluginInput]))
 
 
-_FUNCTIONS: Final[dict[str, Callable[[bytes], bytes]]] = {"plan": _plan, "check": _check, "watch": _watch}
+def _watch(payload: bytes) -> object:
+    return watch_lists(msgspec.json.decode(payload, type=Snapshot))
 
 
-def _note_to(path: Path) -> Callable[[Note], None]:
-    descriptor = os.open(path, os.O_WRONLY)
+FUNCTIONS: Final[dict[str, Callable[[bytes], object]]] = {"plan": _plan, "check": _check, "watch": _watch}
 
-    def write(note: Note) -> None:
-        # One write at a fixed place, padded: who reads it later sees a whole note, never half of one.
-        os.pwrite(descriptor, msgspec.json.encode(note)[:1024].ljust(1024), 0)
 
-    return write
+def _limit(memory_bytes: int, seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _listen(descriptor: int) -> None:
+    """Keep the note in memory that is shared with the parent: it is there even if this process is killed."""
+    place = mmap.mmap(descriptor, NOTE_BYTES)
+
+    def sink(note: Note) -> None:
+        data = "\n".join(text[:900].replace("\n", " ") for text in note).encode("utf-8", "replace")[: NOTE_BYTES - 1]
+        place[: len(data) + 1] = data + b"\0"
+
+    PROGRESS.listen(sink)
 
 
 def main(arguments: list[str]) -> int:
-    """Run one function: ``FUNCTION MEMORY_BYTES SECONDS NOTE_FILE``, payload on standard input."""
-    function, memory, seconds, note = arguments
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    PROGRESS.listen(_note_to(Path(note)))
-    payload = sys.stdin.buffer.read()
+    """Do one piece of work: FUNCTION MEMORY-BYTES SECONDS NOTE-DESCRIPTOR."""
+    function, memory_bytes, seconds, descriptor = arguments
+    _limit(int(memory_bytes), int(seconds))
+    _listen(int(descriptor))
+    gc.disable()
     try:
-        answer = _FUNCTIONS[function](payload)
-    except PlanningError as error:
-        refusal = {"detail": error.detail, "remedy": error.remedy, "findings": error.data["findings"]}
-        sys.stdout.buffer.write(msgspec.json.encode(refusal))
-        return FINDINGS_STATUS
-    sys.stdout.buffer.write(answer)
-    return 0
+        try:
+            answer, status = FUNCTIONS[function](sys.stdin.buffer.read()), 0
+        except PlanningError as error:
+            findings = [finding for finding in error.data.get("findings", []) if isinstance(finding, Finding)]
+            answer, status = Refusal(error.detail, error.remedy, findings), REFUSED
+        sys.stdout.buffer.write(msgspec.json.encode(answer))
+        sys.stdout.buffer.flush()
+    except MemoryError:
+        return OUT_OF_MEMORY
+    return status
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

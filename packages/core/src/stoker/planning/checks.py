@@ -1,91 +1,81 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks at enable: everything that can be found without nodes, all at once."""
+"""Checks at enabling: everything that is wrong with plugins together and can be seen before there is a plan, all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Option
 from stoker_sdk.model.contribution import Contribution
-from stoker_sdk.model.expression import Expression, condition_source
+from stoker_sdk.model.expression import condition_source
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import compile_expression
 
 from stoker.domain.snapshot import PluginInput, Snapshot
 from stoker.planning.definitions import task_sources
-from stoker.planning.files import Contents, MergedFile, file_programs
+from stoker.planning.files import Contents, file_programs
 from stoker.planning.graph import order_definitions
 from stoker.planning.packages import contradictions
-from stoker.planning.parts import NodeClass, Origins, PluginParts, read_plugins
+from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
+from stoker.planning.references import VARIABLES, check_expressions, check_selectors
+from stoker.planning.values import Scope, ValueFault, sources
 
-_UNKNOWN_BEFORE_DEPLOYMENT = frozenset({"node", "nodes", "by_role"})
+_ALONE: Final = frozenset({"settings", "environment"})
+"""Variables whose values are known before any node is."""
 
 
-def check_plugins(
-    plugins: Sequence[PluginInput], relations: dict[str, tuple[Sequence[str], Sequence[str]]] | None = None
-) -> list[Finding]:
-    """All findings of plugins that shall be enabled together.
-
-    Args:
-        plugins: those that are enabled already and the new ones, with their settings.
-        relations: plugin -> (requires_plugins, conflicts_plugins) as in the manifests.
-    """
-    marker = "\x00secret\x00"
-    snapshot = Snapshot(environment_id="", environment_name="", plugins=list(plugins), nodes=[], marker=marker)
+def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
+    """Everything that can be found when plugins are enabled together; the order of ``plugins`` does not matter."""
+    staying = sorted((plugin for plugin in plugins if not plugin.removing), key=lambda plugin: plugin.name)
+    snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="\x02")
     parts, findings = read_plugins(snapshot)
-    staying = [part for part in parts if not part.plugin.removing]
-    findings += _relations(plugins, relations or {})
-    findings += _roles(staying)
-    sources, found = task_sources(parts, snapshot)
-    findings += found
-    names = {role.name for part in parts for role in part.roles}
-    _, found = order_definitions([source.definition for source in sources], names)
-    findings += found
-    findings += _selectors(staying, names)
-    findings += contradictions(staying)
-    findings += _files(staying, names, marker)
+    findings += _companions(staying)
+    findings += _roles_twice(parts)
+    findings += check_selectors(parts)
+    findings += _checks_of_contributions(parts)
+    faults = check_expressions(parts)
+    findings += faults
+    sources, more = task_sources(parts, snapshot)
+    findings += more
+    roles = sorted({role.name for part in parts for role in part.roles})
+    if not any(finding.rule == "G006" for finding in more):
+        findings += order_definitions([source.definition for source in sources], roles)[1]
+    if not faults:
+        findings += _merging(parts, roles)
     return list(dict.fromkeys(findings))
 
 
-def _relations(plugins: Sequence[PluginInput], relations: dict[str, tuple[Sequence[str], Sequence[str]]]) -> Iterable[Finding]:
-    present = {plugin.name: plugin.version for plugin in plugins if not plugin.removing}
-    for name in sorted(present):
-        requires, conflicts = relations.get(name, ((), ()))
-        for text in requires:
-            wanted = _requirement(text)
-            if wanted.name not in present or not wanted.specifier.contains(present[wanted.name], prereleases=True):
-                have = f"version {present[wanted.name]} is enabled" if wanted.name in present else "it is not enabled"
-                yield Finding(
-                    rule="D001",
-                    plugin=name,
-                    field="requires_plugins",
-                    message=f"it needs {text}, but {have}.",
-                    remedy=f"Enable {text}.",
-                )
-        for text in conflicts:
-            other = _requirement(text)
-            if other.name in present and other.specifier.contains(present[other.name], prereleases=True):
-                yield Finding(
-                    rule="D002",
-                    plugin=name,
-                    field="conflicts_plugins",
-                    message=f"{name} and {other.name} {present[other.name]} exclude each other.",
-                    remedy=f"Disable {other.name} or {name}.",
-                )
+def _companions(plugins: Sequence[PluginInput]) -> Iterator[Finding]:
+    by_name = {plugin.name: plugin for plugin in plugins}
+    for plugin in plugins:
+        for text in plugin.requires:
+            name, fits = _requirement(text, by_name)
+            if not fits:
+                there = f"version {by_name[name].version} is" if name in by_name else "it is not"
+                message = f"it needs {text}, but {there} enabled here."
+                yield Finding(rule="D001", plugin=plugin.name, message=message, remedy=f"Enable {text} first.")
+        for text in plugin.conflicts:
+            name, fits = _requirement(text, by_name)
+            if fits:
+                message = f"it cannot be enabled beside {name} {by_name[name].version}."
+                yield Finding(rule="D002", plugin=plugin.name, message=message, remedy=f"Disable {plugin.name} or {name}.")
 
 
-def _requirement(text: str) -> Requirement:
+def _requirement(text: str, by_name: dict[str, PluginInput]) -> tuple[str, bool]:
     try:
-        return Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement:
-        return Requirement("invalid-requirement")
+        return text, text in by_name
+    found = by_name.get(requirement.name)
+    return requirement.name, found is not None and requirement.specifier.contains(found.version, prereleases=True)
 
 
-def _roles(parts: Sequence[PluginParts]) -> Iterable[Finding]:
-    owners: dict[str, PluginParts] = {}
+def _roles_twice(parts: Sequence[PluginParts]) -> Iterator[Finding]:
+    owners: dict[str, str] = {}
     for part in parts:
         for role in part.roles:
             if role.name in owners:
@@ -94,58 +84,76 @@ def _roles(parts: Sequence[PluginParts]) -> Iterable[Finding]:
                     plugin=part.plugin.name,
                     contribution=role.label,
                     field="name",
-                    message=f"the role {role.name} is brought by {owners[role.name].plugin.name} and {part.plugin.name}.",
-                    remedy="Disable one of the two.",
+                    message=f"the role {role.name} is brought by {owners[role.name]} already.",
+                    remedy=f"Disable {owners[role.name]} or {part.plugin.name}, or rename the role.",
                 )
-            owners.setdefault(role.name, part)
+            owners.setdefault(role.name, part.plugin.name)
 
 
-def _selectors(parts: Sequence[PluginParts], names: set[str]) -> Iterable[Finding]:
+def _checks_of_contributions(parts: Sequence[PluginParts]) -> Iterator[Finding]:
     for part in parts:
-        members: list[tuple[Contribution, Sequence[str]]] = [
-            *((item, item.roles) for item in part.packages),
-            *((item, item.roles) for item in part.files),
-            *((item, item.roles) for item in part.tasks),
-            *((item, item.roles) for item in part.checks),
-        ]
-        for item, selector in members:
-            for role in selector:
-                if role != "*" and role not in names:
-                    yield Finding(
-                        rule="G002",
-                        plugin=part.plugin.name,
-                        contribution=item.label,
-                        field="roles",
-                        message=f"no enabled plugin brings the role {role!r}.",
-                        remedy="Correct the name, or enable the plugin that brings it.",
-                    )
+        for contribution in part.contributions:
+            for finding in contribution.check():
+                yield msgspec.structs.replace(finding, plugin=part.plugin.name, contribution=contribution.label)
 
 
-def _known_now(item: ConfigFile | Option | ListItem) -> bool:
-    """Whether an entry's value depends on settings and constants alone."""
-    value = item.value if isinstance(item, Option) else item.items if isinstance(item, ListItem) else None
-    texts = [part.source for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, Expression)]
-    source = condition_source(item.when)
-    if source is not None:
-        texts.append(source)
-    return all(not (compile_expression(text).variables & _UNKNOWN_BEFORE_DEPLOYMENT) for text in texts)
-
-
-def _files(parts: Sequence[PluginParts], names: set[str], marker: str) -> list[Finding]:
-    """Conflicts in files, for each role alone and for all plugins that select every node."""
-    findings: list[Finding] = []
-    known = [
-        msgspec.structs.replace(
-            part, files=[item for item in part.files if not isinstance(item, ConfigFile | Option | ListItem) or _known_now(item)]
-        )
-        for part in parts
-    ]
-    for role in sorted(names) or ["*"]:
-        group = NodeClass(roles=(role,), os_family="", nodes=[])
-        programs, found = file_programs(known, group, Origins(), Contents(marker))
-        findings += found
+def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Finding]:
+    """Files and packages as a node of each role would get them; what depends on nodes is left to the plan."""
+    known = [_known_before_nodes(part) for part in parts]
+    for role in (*roles, ""):
+        group = NodeClass(roles=(role,) if role else (), os_family="", nodes=[])
+        contents = Contents("\x02")
+        programs, findings = file_programs(known, group, Origins(), contents)
+        yield from findings
         for program in programs:
-            if isinstance(program, MergedFile):
-                program.content(-1)
-                findings += program.findings
-    return findings
+            try:
+                program.check()
+            except ValueFault as fault:
+                yield fault.finding
+            yield from program.findings
+        yield from contradictions([_with_packages(part, group) for part in known])
+
+
+def _with_packages(part: PluginParts, group: NodeClass) -> PluginParts:
+    packages = [item for item in part.packages if group.has(item.roles)]
+    return msgspec.structs.replace(part, packages=packages)
+
+
+def _known_before_nodes(part: PluginParts) -> PluginParts:
+    """The plugin without entries whose condition or value is not known yet: because of nodes, or of settings still to come."""
+    return msgspec.structs.replace(
+        part,
+        files=[item for item in part.files if _is_known(part.scope, item)],
+        packages=[item for item in part.packages if _holds(part.scope, item)],
+    )
+
+
+def _is_known(scope: Scope, item: FileEntry) -> bool:
+    if isinstance(item, ConfigFile):
+        return True
+    if not _holds(scope, item):
+        return False
+    if isinstance(item, Option | ListItem):
+        value = item.value if isinstance(item, Option) else item.items
+        if not all(_alone(source) for source in sources(value)):
+            return False
+        try:
+            scope.evaluate(value, item.label)
+        except ValueFault:
+            return False
+    return True
+
+
+def _holds(scope: Scope, item: Contribution) -> bool:
+    source = condition_source(item.when)
+    if source is None:
+        return True
+    try:
+        return _alone(source) and scope.holds(item.when, item.label)
+    except ValueFault:
+        return False
+
+
+def _alone(source: str) -> bool:
+    variables = compile_expression(source).variables
+    return not (variables & (VARIABLES - _ALONE))

@@ -73,6 +73,9 @@ class FileProgram:
         """The content's index on a node, or ``NOT_MANAGED``."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Look for conflicts among what is the same on all nodes; they go to ``findings``."""
+
 
 class MergedFile(FileProgram):
     """A file made of entries."""
@@ -113,6 +116,10 @@ class MergedFile(FileProgram):
         if found is None:
             found = self._memo[key] = self._render(values)
         return found
+
+    def check(self) -> None:
+        """Look for conflicts among what is the same on all nodes; they go to ``findings``."""
+        self._render(self._values)
 
     def _render(self, values: Sequence[object]) -> int:
         if all(value is ABSENT for value in values) and self._entries:

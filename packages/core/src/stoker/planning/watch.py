@@ -4,45 +4,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import msgspec
 from stoker_sdk.extension_points import tasks
 
 from stoker.domain.node import Watch
 from stoker.domain.snapshot import NodeInput, Snapshot
-from stoker.planning.parts import PluginParts, read_plugins
+from stoker.planning.parts import NodeClass, PluginParts, classify, read_plugins
+
+
+class _Wanted(msgspec.Struct):
+    """What plugins bring to a class of nodes, conditions left out: looking at too much does no harm."""
+
+    files: set[str]
+    packages: set[str]
+    services: set[str]
 
 
 def watch_lists(snapshot: Snapshot) -> list[Watch]:
     """For each node of the snapshot, in its order, the files, packages and services to look at."""
-    parts, _ = read_plugins(snapshot)
-    return [_watch(node, parts) for node in snapshot.nodes]
+    parts, _ = read_plugins(snapshot)  # faults are told by the plan itself
+    lists: list[Watch] = [Watch()] * len(snapshot.nodes)
+    units = _services(parts)
+    for node_class in classify(snapshot.nodes):
+        wanted = _wanted(parts, node_class)
+        for number in node_class.nodes:
+            lists[number] = _list(snapshot.nodes[number], wanted, units)
+    return lists
 
 
-def _has(node: NodeInput, selector: object) -> bool:
-    roles = selector if isinstance(selector, list | tuple) else ()
-    return bool(node.roles) and any(role == "*" or role in node.roles for role in roles)
-
-
-def _watch(node: NodeInput, parts: list[PluginParts]) -> Watch:
-    files: set[str] = set(node.applied.files)
-    packages: set[str] = set(node.applied.packages)
-    services: set[str] = set()
+def _wanted(parts: Sequence[PluginParts], node_class: NodeClass) -> _Wanted:
+    wanted = _Wanted(set(), set(), set())
     for part in parts:
-        files |= {entry.path for entry in part.files if _has(node, entry.roles)}
+        if part.plugin.removing:
+            continue
+        wanted.files.update(item.path for item in part.files if node_class.has(item.roles))
         for item in part.packages:
-            if _has(node, item.roles):
-                packages |= {package if isinstance(package, str) else package.name for package in item.packages}
+            if node_class.has(item.roles):
+                wanted.packages.update(package if isinstance(package, str) else package.name for package in item.packages)
         for task in part.tasks:
-            if not _has(node, task.roles):
-                continue
-            match task:
-                case tasks.Service():
-                    services.add(task.name)
-                case tasks.Upload():
-                    files.add(task.path)
-                case tasks.Files():
-                    files |= {item.path for item in task.files}
-                case tasks.Packages():
-                    packages |= set(task.packages)
-                case _:
-                    pass
-    return Watch(files=sorted(files), packages=sorted(packages), services=sorted(services))
+            if task.on == "deploy" and node_class.has(task.roles):
+                _add_task(wanted, task)
+    return wanted
+
+
+def _add_task(wanted: _Wanted, task: tasks.Task) -> None:
+    if isinstance(task, tasks.Service):
+        wanted.services.add(task.name)
+    elif isinstance(task, tasks.Packages):
+        wanted.packages.update(task.packages)
+    elif isinstance(task, tasks.Upload):
+        wanted.files.add(task.path)
+    elif isinstance(task, tasks.Files):
+        wanted.files.update(item.path for item in task.files)
+
+
+def _services(parts: Iterable[PluginParts]) -> dict[str, str]:
+    """Unit by the name of the task that brought it: one that is not wanted any more has to be stopped."""
+    return {
+        f"{part.plugin.name}.{task.id}": task.name for part in parts for task in part.tasks if isinstance(task, tasks.Service)
+    }
+
+
+def _list(node: NodeInput, wanted: _Wanted, units: dict[str, str]) -> Watch:
+    applied = node.applied
+    return Watch(
+        files=sorted(wanted.files.union(applied.files)),
+        packages=sorted(wanted.packages.union(applied.packages)),
+        services=sorted(wanted.services.union(units[name] for name in applied.tasks if name in units)),
+    )

@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The planning process: plans are made in a process of their own, with limits that a plugin cannot pass."""
+"""The planning process as the server sees it: started for one piece of work, limited, and ended whatever it does."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import mmap
 import os
 import signal
 import sys
 import tempfile
-from pathlib import Path
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
@@ -18,77 +18,23 @@ from stoker_sdk.model.finding import Finding
 
 from stoker.errors import PlanningError
 
-Function = Literal["plan", "check", "watch"]
+NOTE_BYTES: Final = 4096
+_REFUSED: Final = 3
+_OUT_OF_MEMORY: Final = 4
+_GRACE_SECONDS: Final = 2.0
+_PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "HOME", "SYSTEMROOT")
 
-FINDINGS_STATUS: Final = 3
-"""Exit status of a child that ended as it should, with findings instead of an answer."""
+Function = Literal["plan", "check", "watch"]
+_WORK: Final[dict[Function, str]] = {"plan": "the plan", "check": "the check of plugins", "watch": "the look at contributions"}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of planning may use."""
+    """What one planning process may take."""
 
-    memory_bytes: int = 2 * 1024**3
+    memory_bytes: int = 1024 * 1024 * 1024
     """Address space."""
-    seconds: float = 60.0
-    """Wall-clock time; CPU time is limited to the same."""
-
-
-async def run_in_process(function: Function, payload: bytes, limits: Limits) -> bytes:
-    """Run a planning function on JSON and answer its JSON.
-
-    Args:
-        function: ``plan`` (Snapshot to Plan), ``check`` (list of PluginInput to list of Finding) or ``watch``
-            (Snapshot to list of Watch).
-        payload: the JSON that it gets.
-        limits: memory and time.
-
-    Raises:
-        PlanningError: the function found faults, or went past a limit; then plugin and file are named.
-    """
-    descriptor, name = tempfile.mkstemp(prefix="stoker-planning-")
-    os.close(descriptor)
-    note = Path(name)
-    try:
-        return await _run(function, payload, limits, note)
-    finally:
-        note.unlink(missing_ok=True)
-
-
-async def _run(function: Function, payload: bytes, limits: Limits, note: Path) -> bytes:
-    environment = {
-        key: value for key, value in os.environ.items() if key in ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "VIRTUAL_ENV")
-    }
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "stoker.planning",
-        function,
-        str(limits.memory_bytes),
-        str(int(limits.seconds) + 1),
-        str(note),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        env=environment,
-    )
-    try:
-        output, errors = await asyncio.wait_for(child.communicate(payload), limits.seconds)
-    except TimeoutError as error:
-        raise _breach(note, f"it took more than {limits.seconds:g} seconds") from error
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
-    if child.returncode == 0:
-        return output
-    if child.returncode == FINDINGS_STATUS:
-        raise msgspec.json.decode(output, type=_Refusal).error()
-    last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
-    if child.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise _breach(note, f"it used more than {limits.seconds:g} seconds of CPU time")
-    raise _breach(note, f"it needed more than {limits.memory_bytes // 1024**2} MiB of memory, or broke: {last[0]}")
+    seconds: int = 120
+    """Processor time, and time by the clock."""
 
 
 class _Refusal(msgspec.Struct):
@@ -96,31 +42,89 @@ class _Refusal(msgspec.Struct):
     remedy: str
     findings: list[Finding]
 
-    def error(self) -> PlanningError:
-        return PlanningError(self.detail, remedy=self.remedy, findings=self.findings)
 
+async def run_in_process(function: Function, payload: bytes, limits: Limits | None = None) -> bytes:
+    """Do one piece of planning in a process of its own.
 
-def _breach(note: Path, what: str) -> PlanningError:
-    """Name what was worked on when a limit was passed."""
-    try:
-        plugin, contribution, field, file = msgspec.json.decode(note.read_bytes().strip(b"\0 "), type=tuple[str, str, str, str])
-    except (OSError, msgspec.MsgspecError):
-        return PlanningError(
-            f"planning was stopped: {what}.",
-            remedy="Raise planning_seconds or planning_memory_bytes if the environment is large.",
+    Args:
+        function: ``plan`` (Snapshot -> Plan), ``check`` (list of PluginInput -> list of Finding) or ``watch``
+            (Snapshot -> list of Watch).
+        payload: the argument as JSON.
+        limits: memory and time.
+
+    Returns:
+        The result as JSON.
+
+    Raises:
+        PlanningError: it was refused, with findings; or a limit was reached, and the finding names the plugin and the file or
+            field that was worked on.
+    """
+    limits = limits or Limits()
+    with tempfile.TemporaryFile() as notes:
+        notes.truncate(NOTE_BYTES)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            "stoker.planning",
+            function,
+            str(limits.memory_bytes),
+            str(limits.seconds),
+            str(notes.fileno()),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(notes.fileno(),),
+            start_new_session=True,
+            env={**{name: os.environ[name] for name in _PASSED_ON if name in os.environ}, "PYTHONHASHSEED": "0"},
         )
-    place = f"{file} " if file else ""
+        try:
+            output, errors = await asyncio.wait_for(process.communicate(payload), limits.seconds + _GRACE_SECONDS)
+        except TimeoutError as error:
+            raise _breach(function, _read(notes.fileno()), f"took more than {limits.seconds} seconds") from error
+        finally:
+            await _end(process)
+        if process.returncode == 0:
+            return output
+        if process.returncode == _REFUSED:
+            refusal = msgspec.json.decode(output, type=_Refusal)
+            raise PlanningError(refusal.detail, remedy=refusal.remedy, findings=refusal.findings)
+        raise _breach(function, _read(notes.fileno()), _reason(process.returncode or 0, errors, limits))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Nothing of it stays, also when the caller is cancelled."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _reason(status: int, errors: bytes, limits: Limits) -> str:
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"took more than {limits.seconds} seconds of processor time"
+    if status == _OUT_OF_MEMORY or b"MemoryError" in errors or b"memory allocation" in errors:
+        return f"took more than {limits.memory_bytes // 2**20} MiB of memory"
+    last = errors.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
+    if status < 0:
+        return f"ended the planning process ({signal.Signals(-status).name}{': ' + last if last else ''})"
+    return f"failed with an error of Stoker itself: {last}"
+
+
+def _read(descriptor: int) -> list[str]:
+    with mmap.mmap(descriptor, NOTE_BYTES, access=mmap.ACCESS_READ) as place:
+        text = place[:].split(b"\0", 1)[0].decode("utf-8", "replace")
+    return (text.split("\n") + ["", "", "", ""])[:4]
+
+
+def _breach(function: Function, note: list[str], what: str) -> PlanningError:
+    plugin, contribution, field, file = note
+    if not plugin:
+        return PlanningError(f"{_WORK[function]} {what}.", remedy="Look at the server's log; raise the limits of planning.")
+    place = " ".join(part for part in (contribution, field) if part)
+    where = f"plugin {plugin}: {place}{f' ({file})' if file else ''}"
+    remedy = "Mend the template or expression that is named, or raise the limits of planning."
     finding = Finding(
-        rule="L001",
-        plugin=plugin,
-        contribution=contribution,
-        field=field,
-        file=file,
-        message=f"{place}{what}.",
-        remedy="Mend the template or expression, or disable the plugin.",
+        rule="L001", plugin=plugin, contribution=contribution, field=field, file=file, message=f"{what}.", remedy=remedy
     )
-    return PlanningError(
-        f"planning was stopped at plugin {plugin}, {contribution} {place}({field}): {what}.",
-        remedy=f"Mend the plugin {plugin} or disable it; nothing was changed.",
-        findings=[finding],
-    )
+    return PlanningError(f"{_WORK[function]} was stopped at {where}: it {what}.", remedy=remedy, findings=[finding])
