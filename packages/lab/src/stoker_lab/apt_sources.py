@@ -41,11 +41,11 @@ class _Source(msgspec.Struct, frozen=True):
 def _deb822(text: str) -> Iterator[_Source]:
     for paragraph in re.split(r"\n\s*\n", text):
         lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
-        fields = dict(
-            (key.strip().lower(), value.split())
+        fields = {
+            key.strip().lower(): value.split()
             for key, separator, value in (line.partition(":") for line in re.sub(r"\n\s+", " ", "\n".join(lines)).splitlines())
             if separator
-        )
+        }
         if "deb" not in fields.get("types", []) or fields.get("enabled", ["yes"]) == ["no"]:
             continue
         for uri in fields.get("uris", []):

@@ -54,9 +54,8 @@ def missing() -> list[str]:
     if os.geteuid() != 0:
         found.append("Lab nodes need root: run this as root, or use simulated nodes.")
     if packages := missing_packages():
-        found.append(
-            f"Not installed: {', '.join(packages)}. Run `apt-get install {' '.join(packages)}` or `stoker lab up --install-missing`."
-        )
+        names = " ".join(packages)
+        found.append(f"Not installed: {names}. Run `apt-get install {names}` or `stoker lab up --install-missing`.")
     if not (layout.cgroup_root() / "cgroup.procs").exists():
         found.append("There is no cgroup v2 tree at /sys/fs/cgroup or /sys/fs/cgroup/unified: mount one.")
     if "overlay" not in Path("/proc/filesystems").read_text() and programs.find_program("modprobe") is None:

@@ -29,9 +29,8 @@ def choose_subnet(wanted: str | None) -> str:
         for link in json.loads(programs.run(["ip", "-j", "-4", "address"]))
         for address in link.get("addr_info", [])
     ]
-    for route in json.loads(programs.run(["ip", "-j", "-4", "route"])):
-        if route["dst"] != "default":
-            used.append(ipaddress.ip_network(route["dst"], strict=False))
+    routes = [route["dst"] for route in json.loads(programs.run(["ip", "-j", "-4", "route"]))]
+    used.extend(ipaddress.ip_network(route, strict=False) for route in routes if route != "default")
     for prefix in (wanted,) if wanted else CANDIDATES:
         network = ipaddress.ip_network(f"{prefix}.0/24")
         if not any(network.overlaps(other) for other in used):

@@ -241,20 +241,19 @@ class Lab:
             if record.name == name:
                 return self._node(record)
         names = ", ".join(record.name for record in self.place.nodes())
-        raise NodeNotFoundError(f"Lab {self.name} has no node {name}.", remedy=f"It has: {names or 'none; `stoker lab up` makes some'}.")
+        raise NodeNotFoundError(
+            f"Lab {self.name} has no node {name}.", remedy=f"It has: {names or 'none; `stoker lab up` makes some'}."
+        )
 
     def _node(self, record: layout.NodeRecord) -> LabNode:
-        if power.is_off(self.place, record.name):
-            state = "off"
-        else:
-            state = "running" if self._answers(record) else "starting"
+        on = "running" if self._answers(record) else "starting"
         run = power.read_run(self.place, record.name)
         return LabNode(
             name=record.name,
             address=record.address,
             key=self.place.key,
             host_key=record.host_key,
-            state=state,
+            state="off" if power.is_off(self.place, record.name) else on,
             starts=run.starts if run else 0,
         )
 
@@ -280,7 +279,9 @@ class Lab:
         for name in names:
             while (node := self.node(name)).state != "running":
                 if time.monotonic() > end:
-                    raise LabError(f"Node {name} of lab {self.name} does not answer within {timeout:.0f} s. {self._console(name)}")
+                    raise LabError(
+                        f"Node {name} of lab {self.name} does not answer within {timeout:.0f} s. {self._console(name)}"
+                    )
                 time.sleep(0.05)
             ready.append(node)
         return ready

@@ -89,5 +89,7 @@ def wait(place: layout.Layout, record: layout.LabRecord, timeout: float = 15) ->
             if time.monotonic() > end:
                 log = place.folder / "power.log"
                 said = log.read_text(errors="replace")[-1000:] if log.exists() else ""
-                raise LabError(f"The package proxy of lab {record.name} does not answer within {timeout:.0f} s. {said}") from error
+                raise LabError(
+                    f"The package proxy of lab {record.name} does not answer within {timeout:.0f} s. {said}"
+                ) from error
             time.sleep(0.05)

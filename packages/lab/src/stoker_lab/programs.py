@@ -52,7 +52,9 @@ def run(command: Sequence[str], *, text: str = "", environment: Mapping[str, str
             env={**os.environ, "PATH": search_path(), "LC_ALL": "C.UTF-8", **(environment or {})},
         )
     except FileNotFoundError as error:
-        raise LabError(f"The program {command[0]} is not installed.", remedy="`stoker lab up --install-missing` installs it.") from error
+        raise LabError(
+            f"The program {command[0]} is not installed.", remedy="`stoker lab up --install-missing` installs it."
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"`{shown}` did not end within {timeout:.0f} s.") from error
     if done.returncode != 0:
