@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model of a node: files, packages, services, boots and a spool, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from stoker.domain.action import (
+    Action,
+    CommandAction,
+    FileChange,
+    FilesAction,
+    PackagesAction,
+    RebootAction,
+    ServiceAction,
+    WaitForAction,
+)
+from stoker.domain.attempt import Outcome
+from stoker.domain.node import Disk, Facts, Nic, Observation, ObservedFile, ObservedService, Watch
+
+_TEXT_LIMIT = 256 * 1024
+
+
+class ModelledFile(msgspec.Struct):
+    """A file or folder of a modelled node."""
+
+    content: bytes | None
+    """``None`` for a folder."""
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0644"
+
+
+class SpoolRow(msgspec.Struct):
+    """One attempt in a modelled spool."""
+
+    boot_id: str
+    outcome: Outcome | None = None
+    done: asyncio.Event | None = None
+    rebooting: bool = False
+
+
+class ModelledNode:
+    """One node of a fleet."""
+
+    def __init__(self, name: str, number: int) -> None:
+        """A freshly installed Debian 12."""
+        self.name = name
+        self.number = number
+        self.boot_id = str(uuid.uuid4())
+        self.spool_id = str(uuid.uuid4())
+        self.files: dict[str, ModelledFile] = {}
+        self.originals: dict[str, ModelledFile | None] = {}
+        self.packages: dict[str, str] = {"base-files": "12.4"}
+        self.services: dict[str, ObservedService] = {}
+        self.spool: dict[str, SpoolRow] = {}
+        self.starts: list[tuple[str, float]] = []
+
+    def facts(self) -> Facts:
+        """What the node tells about itself."""
+        return Facts(
+            hostname=self.name,
+            os_id="debian",
+            os_family="debian",
+            os_version="12",
+            os_name="Debian GNU/Linux 12 (simulated)",
+            kernel="6.1.0-simulated",
+            architecture="x86_64",
+            cpus=4,
+            memory_bytes=8 * 1024**3,
+            disks=[Disk("vda", 64 * 1024**3)],
+            nics=[Nic("eth0", f"52:54:00:00:{self.number >> 8:02x}:{self.number & 255:02x}", [self.address()])],
+            boot_id=self.boot_id,
+        )
+
+    def address(self) -> str:
+        """The address with prefix length that the node shows."""
+        return f"10.99.{self.number >> 8}.{self.number & 255}/16"
+
+    def observe(self, watch: Watch) -> Observation:
+        """Look at files, packages and services."""
+        return Observation(
+            files={path: self._observed(path) for path in watch.files},
+            packages={name: self.packages[name] for name in watch.packages if name in self.packages},
+            services={name: self.services.get(name, ObservedService(known=False)) for name in watch.services},
+        )
+
+    def _observed(self, path: str) -> ObservedFile:
+        file = self.files.get(path)
+        if file is None:
+            return ObservedFile()
+        if file.content is None:
+            return ObservedFile(kind="directory", owner=file.owner, group=file.group, mode=file.mode)
+        text: str | None = None
+        if len(file.content) <= _TEXT_LIMIT:
+            try:
+                text = file.content.decode()
+            except UnicodeDecodeError:
+                text = None
+        digest = hashlib.sha256(file.content).hexdigest()
+        return ObservedFile(kind="file", sha256=digest, owner=file.owner, group=file.group, mode=file.mode, content=text)
+
+    def reboot(self) -> None:
+        """Start anew: whatever ran is gone, services come back if they are enabled."""
+        self.boot_id = str(uuid.uuid4())
+        for row in self.spool.values():
+            if row.outcome is None and row.rebooting:
+                row.outcome = Outcome(exit_status=0, finished_at=time.time())
+            if row.outcome is None and row.done is not None:
+                row.done.set()
+        for name, service in self.services.items():
+            self.services[name] = ObservedService(active=service.enabled, enabled=service.enabled)
+
+    def apply(self, action: Action, contents: Mapping[str, bytes]) -> tuple[bool, bool]:
+        """Do what an action says to the model; answers whether it changed something and whether it was only pretended."""
+        match action:
+            case PackagesAction():
+                return self._packages(action), False
+            case FilesAction():
+                for change in action.files:
+                    self._file(change, contents)
+                return True, False
+            case ServiceAction():
+                enabled = self.services.get(action.name, ObservedService()).enabled if action.enabled is None else action.enabled
+                self.services[action.name] = ObservedService(active=action.state == "started", enabled=enabled)
+                return True, False
+            case RebootAction():
+                self.reboot()
+                return True, False
+            case WaitForAction():
+                return True, action.file not in self.files
+            case CommandAction():
+                return not (action.creates and action.creates in self.files), True
+
+    def _packages(self, action: PackagesAction) -> bool:
+        before = dict(self.packages)
+        for item in action.install:
+            self.packages.setdefault(item.name, item.version or "1.0-simulated")
+        for name in action.remove:
+            self.packages.pop(name, None)
+        return before != self.packages
+
+    def _file(self, change: FileChange, contents: Mapping[str, bytes]) -> None:
+        if change.change == "restore":
+            original = self.originals.pop(change.path, None)
+            if original is None:
+                self.files.pop(change.path, None)
+            else:
+                self.files[change.path] = original
+            return
+        if change.change == "remove":
+            self.files.pop(change.path, None)
+            return
+        self.originals.setdefault(change.path, self.files.get(change.path))
+        content = None if change.change == "directory" else contents[change.content]
+        self.files[change.path] = ModelledFile(content, change.owner, change.group, change.mode)
