@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""A held connection to one node over SSH: attempts, looks, facts."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shlex
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncssh
+
+from stoker.domain.action import Action, Materials, RebootAction
+from stoker.domain.attempt import Outcome, SpoolEntry
+from stoker.domain.node import Facts, NodeIdentity, NodeTarget, Observation, ObservedFile, Watch
+from stoker.errors import AttemptExistsError, NodeError, NodeUnreachableError
+from stoker.transport.ssh import reading, scripts
+from stoker.transport.ssh.shell import Reply, Shell
+
+GRACE: Final = 30.0
+"""Seconds beyond an attempt's own time-out after which the connection counts as lost."""
+
+_REBOOT_PAUSE: Final = 0.5
+
+
+class SshLink:
+    """One connection with one shell on it; made by ``SshTransport``."""
+
+    def __init__(
+        self,
+        target: NodeTarget,
+        connections: list[asyncssh.SSHClientConnection],
+        shell: Shell,
+        identity: NodeIdentity,
+        root: str,
+        clock: tuple[float, float],
+        reconnect: Callable[[], Awaitable[SshLink]],
+    ) -> None:
+        """Keep what the transport opened; ``clock`` is the node's time and its uptime at the same moment."""
+        self._target = target
+        self._connections = connections
+        self._shell = shell
+        self._root = root
+        self._clock = clock
+        self._reconnect = reconnect
+        self.identity = identity
+
+    async def facts(self) -> Facts:
+        """Read what the node is."""
+        reply = await self._ask("S_facts %s")
+        return reading.read_facts(reply.output, self.identity.boot_id)
+
+    async def observe(self, watch: Watch) -> Observation:
+        """Look at files, packages and services."""
+        files: dict[str, ObservedFile] = {}
+        if watch.files:
+            names = shlex.join(watch.files)
+            seen = await self._ask(f"S_observe %s {names}")
+            contents = await self._ask(f"S_contents %s {names}")
+            files = reading.read_files(watch.files, seen.output, contents.output)
+        packages = {}
+        if watch.packages:
+            packages = reading.read_packages((await self._ask(f"S_packages %s {shlex.join(watch.packages)}")).output)
+        services = {}
+        if watch.services:
+            services = reading.read_services(watch.services, (await self._ask(f"S_units %s {shlex.join(watch.services)}")).output)
+        return Observation(files=files, packages=packages, services=services)
+
+    async def execute(self, attempt: str, action: Action, materials: Materials, timeout: float) -> Outcome:
+        """Claim, start and wait, as ``NodeLink.execute`` says."""
+        files = scripts.build(action, materials, self._root)
+        parts = [f"S_begin %s {attempt}"]
+        parts += [_text_part("run", files.run)]
+        if files.before:
+            parts.append(_text_part("before", files.before))
+        if files.environment:
+            parts.append(_text_part("env", files.environment))
+        for name, data in files.contents.items():
+            parts.append(f"S_binary {name} {base64.b64encode(data).decode() or chr(39) * 2} {len(data)}")
+        request = f"{parts[0]} && {{ {' && '.join(parts[1:])} || {{ S_refuse; false; }}; }} && S_claim {timeout:g}"
+        try:
+            reply = await self._ask(request, timeout + GRACE)
+        except NodeUnreachableError:
+            if not isinstance(action, RebootAction):
+                raise
+            return await self._after_reboot(attempt, timeout)
+        if reply.words[0] == "exists":
+            raise AttemptExistsError(self._target.name, f"attempt {attempt} was claimed before.")
+        return self._outcome(reply)
+
+    async def _after_reboot(self, attempt: str, timeout: float) -> Outcome:
+        deadline = time.monotonic() + timeout + GRACE
+        before = self.identity.boot_id
+        while True:
+            await asyncio.sleep(_REBOOT_PAUSE)
+            try:
+                fresh = await self._reconnect()
+            except NodeUnreachableError:
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            await self._take_over(fresh)
+            if self.identity.boot_id != before:
+                return self._outcome(await self._ask(f"S_rebooted %s {attempt}"))
+            if time.monotonic() > deadline:
+                raise NodeUnreachableError(self._target.name, f"it did not reboot within {timeout:g} seconds.")
+
+    async def _take_over(self, other: SshLink) -> None:
+        await self.close()
+        self._connections, self._shell = other._connections, other._shell
+        self.identity, self._clock = other.identity, other._clock
+
+    async def look(self, attempt: str) -> SpoolEntry:
+        """What the spool says of an attempt."""
+        reply = await self._ask(f"S_look %s {attempt}")
+        state = reply.words[0]
+        if state not in ("missing", "claimed", "running", "finished"):
+            raise NodeError(self._target.name, f"the spool answered {state!r}.")
+        return SpoolEntry(state=state, boot_id=reply.words[1] if len(reply.words) > 1 else "")  # type: ignore[arg-type]
+
+    async def attach(self, attempt: str, timeout: float) -> Outcome:
+        """Wait for the end of an attempt that is running or finished."""
+        reply = await self._ask(f"S_attach %s {attempt} {int(timeout) + 1}", timeout + GRACE)
+        if reply.words[0] != "end":
+            raise NodeError(self._target.name, f"attempt {attempt} neither runs nor ended ({reply.words[0]}).")
+        return self._outcome(reply)
+
+    async def forget(self, attempts: list[str]) -> None:
+        """Delete finished attempts from the spool."""
+        if attempts:
+            await self._ask(f"S_forget %s {shlex.join(attempts)}")
+
+    async def close(self) -> None:
+        """Close the connection; attempts that run go on."""
+        self._shell.close()
+        for connection in reversed(self._connections):
+            connection.abort()
+
+    async def _ask(self, request: str, timeout: float = 120.0) -> Reply:
+        try:
+            return await asyncio.wait_for(self._shell.ask(request), timeout)
+        except TimeoutError as error:
+            await self.close()
+            raise NodeUnreachableError(
+                self._target.name, f"it did not answer within {timeout:g} seconds.", remedy="Check the node; it may hang."
+            ) from error
+
+    def _outcome(self, reply: Reply) -> Outcome:
+        """``end STATUS CHANGED UPTIME_AT_START UPTIME_AT_END``, or ``gone STATUS``."""
+        output = reply.output.decode(errors="replace")
+        words = reply.words
+        if words[0] == "end" and len(words) == 5:
+            now, uptime = self._clock
+            started, finished = (now - uptime + float(words[3]), now - uptime + float(words[4]))
+            return Outcome(
+                exit_status=int(words[1]), output=output, changed=words[2] == "1", started_at=started, finished_at=finished
+            )
+        if words[0] == "gone" and len(words) == 2:
+            text = f"{output}\nthe end could not be written into the spool (exit status {words[1]})"
+            return Outcome(exit_status=int(words[1]) or 1, output=text)
+        raise NodeError(self._target.name, f"the agent answered {' '.join(words)!r}.", remedy="See the node's spool.")
+
+
+def _text_part(name: str, text: str) -> str:
+    return f"S_text {name} {shlex.quote(text)}"
