@@ -23,4 +23,4 @@ class NodeNotFoundError(LabError, LookupError):
     """The lab has no node of that name."""
 
     status = 404
-    kind = "not-found"
+    kind = "lab-node-not-found"
