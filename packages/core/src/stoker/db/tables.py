@@ -198,4 +198,3 @@ applied_tasks = Table(
     Column("task", String, primary_key=True),
     Column("inputs", String, nullable=False),
 )
-

@@ -213,10 +213,7 @@ class TaskTemplate:
     def _look_at_package(self, name: str, state: NodeState, *, remove: bool) -> str:
         installed = state.node.observed.packages.get(name, "")
         status: Literal["install", "drift", "same", "remove"]
-        if remove:
-            status = "remove" if installed else "same"
-        else:
-            status = package_status(state.node, name)
+        status = ("remove" if installed else "same") if remove else package_status(state.node, name)
         state.packages[name] = status
         part = self.source.part
         if part is not None and self.source.task is not None:

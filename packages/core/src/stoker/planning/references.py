@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from stoker_sdk.errors import ExpressionError
 from stoker_sdk.extension_points.config_files import WholeFile
 from stoker_sdk.extension_points.settings import Settings
@@ -76,7 +76,13 @@ def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
 
 def _finding(part: PluginParts, contribution: Contribution, field: str, message: str, remedy: str, file: str = "") -> Finding:
     return Finding(
-        rule="E003", plugin=part.plugin.name, contribution=contribution.label, field=field, message=message, remedy=remedy, file=file
+        rule="E003",
+        plugin=part.plugin.name,
+        contribution=contribution.label,
+        field=field,
+        message=message,
+        remedy=remedy,
+        file=file,
     )
 
 
@@ -102,15 +108,16 @@ def _faults(source: str, part: PluginParts, roles: set[str]) -> Iterator[tuple[s
 def _path_faults(source: str, path: str, part: PluginParts) -> Iterator[tuple[str, str]]:
     steps = path.split(".")
     for length in range(1, min(len(steps), 3)):
-        known = _FIELDS.get(".".join(steps[:length]))
+        parent = ".".join(steps[:length])
+        known = _FIELDS.get(parent)
         if known is not None and steps[length] not in known:
-            yield f"expression {source!r}: {'.'.join(steps[:length])} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
+            yield f"expression {source!r}: {parent} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
             return
     if steps[0] == "settings" and len(steps) > 1:
         missing = _missing_setting(part.settings_schema, steps[1:])
         if missing is not None:
-            name, known = missing
-            remedy = f"Settings here: {', '.join(known)}." if known else "Declare it in the plugin's settings."
+            name, there = missing
+            remedy = f"Settings here: {', '.join(there)}." if there else "Declare it in the plugin's settings."
             yield f"expression {source!r}: there is no setting {name!r}.", remedy
 
 
@@ -154,7 +161,7 @@ def _template_faults(part: PluginParts, contribution: WholeFile, path: str) -> I
     try:
         names = template_names(source)
     except TemplateError as error:
-        place = f"{path}:{error.lineno}" if getattr(error, "lineno", None) else path
+        place = f"{path}:{error.lineno}" if isinstance(error, TemplateSyntaxError) else path
         yield _finding(part, contribution, "template", f"{place}: {error}.", "Mend the template.", path)
         return
     unknown = sorted(names - VARIABLES)
@@ -170,16 +177,16 @@ def check_selectors(parts: Iterable[PluginParts]) -> list[Finding]:
     findings: list[Finding] = []
     for part in parts:
         for contribution in part.contributions:
-            for role in getattr(contribution, "roles", ()):
-                if role != "*" and role not in roles:
-                    findings.append(
-                        Finding(
-                            rule="S001",
-                            plugin=part.plugin.name,
-                            contribution=contribution.label,
-                            field="roles",
-                            message=f"no enabled plugin brings the role {role!r}, so it can match no node.",
-                            remedy="Correct the name, or enable the plugin that brings the role.",
-                        )
-                    )
+            findings += [
+                Finding(
+                    rule="S001",
+                    plugin=part.plugin.name,
+                    contribution=contribution.label,
+                    field="roles",
+                    message=f"no enabled plugin brings the role {role!r}, so it can match no node.",
+                    remedy="Correct the name, or enable the plugin that brings the role.",
+                )
+                for role in getattr(contribution, "roles", ())
+                if role != "*" and role not in roles
+            ]
     return findings

@@ -21,6 +21,9 @@ from stoker.planning.progress import PROGRESS
 NODE_NAMES: Final = frozenset({"node"})
 """Variables that differ from node to node."""
 
+_WIDE: Final = frozenset({"nodes", "by_role"})
+"""Variables that grow with the number of nodes."""
+
 
 class ValueFault(Exception):  # noqa: N818  a finding on its way up, not an error of its own
     """A value or condition cannot be had; carries the finding."""
@@ -54,6 +57,34 @@ class Nodes:
                 self.by_role.setdefault(role, []).append(document)
 
 
+class _Compiled:
+    """A program, and what its value depends on."""
+
+    __slots__ = ("node_paths", "plain", "program", "shared", "wide")
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.shared = not (program.variables & NODE_NAMES)
+        """Whether it is the same on all nodes."""
+        self.wide = bool(program.variables & _WIDE)
+        """Whether it looks at other nodes."""
+        paths = sorted(path for path in program.paths() if path.split(".", 1)[0] == "node")
+        bare = "node" in paths or not paths
+        self.node_paths: list[tuple[str, ...]] | None = None if bare else [tuple(path.split(".")[1:]) for path in paths]
+        """The places of the node that it looks at; ``None`` if that cannot be told."""
+        self.plain = len(paths) == 1 and program.source.strip() == paths[0]
+        """Whether it is nothing but such a place."""
+
+
+def _look_up(document: object, path: tuple[str, ...]) -> object:
+    """What is at a place, or at the last step of the way to it that is there."""
+    for step in path:
+        if not isinstance(document, dict):
+            return document
+        document = document.get(step)
+    return document
+
+
 class Scope:
     """What one plugin's expressions see; answers for a node that is set with ``enter``."""
 
@@ -73,10 +104,16 @@ class Scope:
             "node": {},
         }
         self._documents = nodes.documents
-        self._context = cel.Context(variables=self.variables)
+        # The evaluator copies its context for each evaluation, so what grows with the number of nodes is left out where it can be.
+        self._contexts = {
+            True: cel.Context(variables=self.variables),
+            False: cel.Context(variables={name: self.variables[name] for name in ("settings", "environment", "node")}),
+        }
+        self._entered: dict[bool, int] = {True: -1, False: -1}
         self._node = -1
         self._shared: dict[str, object] = {}
-        self._programs: dict[str, Program] = {}
+        self._known: dict[tuple[str, str], object] = {}
+        self._programs: dict[str, _Compiled] = {}
 
     def _mark(self, value: object, path: str) -> object:
         if isinstance(value, dict):
@@ -89,9 +126,7 @@ class Scope:
 
     def enter(self, node: int) -> None:
         """Let ``node`` mean the snapshot's node of this index."""
-        if node != self._node:
-            self._context.add_variable("node", self._documents[node])
-            self._node = node
+        self._node = node
 
     def node_document(self, node: int) -> dict[str, object]:
         """The node as templates see it."""
@@ -126,29 +161,43 @@ class Scope:
         return result
 
     def _run(self, source: str, label: str, field: str) -> object:
-        program = self._compile(source, label, field)
-        shared = not (program.variables & NODE_NAMES)
-        if shared and source in self._shared:
+        compiled = self._compile(source, label, field)
+        if compiled.shared:
+            if source not in self._shared:
+                self._shared[source] = self._evaluate(compiled, label, field)
             return self._shared[source]
+        if compiled.node_paths is None or self._node < 0:
+            return self._evaluate(compiled, label, field)
+        # The value depends on these places of the node alone: nodes that agree there share it.
+        document = self._documents[self._node]
+        places = [_look_up(document, path) for path in compiled.node_paths]
+        if compiled.plain and isinstance(places[0], str):
+            return places[0]
+        key = (source, repr(places))
+        if key not in self._known:
+            self._known[key] = self._evaluate(compiled, label, field)
+        return self._known[key]
+
+    def _evaluate(self, compiled: _Compiled, label: str, field: str) -> object:
+        context = self._contexts[compiled.wide]
+        if not compiled.shared and self._entered[compiled.wide] != self._node and self._node >= 0:
+            context.add_variable("node", self._documents[self._node])
+            self._entered[compiled.wide] = self._node
         PROGRESS.note(self.plugin.name, label, field)
         try:
-            result = program.evaluate(self._context)
+            return compiled.program.evaluate(context)
         except ExpressionError as error:
             raise self._fault(label, field, f"{error}.", "Check the names; has(x.y) asks whether a field is there.") from error
-        if shared:
-            self._shared[source] = result
-        return result
 
-    def _compile(self, source: str, label: str, field: str) -> Program:
+    def _compile(self, source: str, label: str, field: str) -> _Compiled:
         known = self._programs.get(source)
-        if known is not None:
-            return known
-        PROGRESS.note(self.plugin.name, label, field)
-        try:
-            program = self._programs[source] = compile_expression(source)
-            return program
-        except ExpressionError as error:
-            raise self._fault(label, field, f"{error}.", "Write it in CEL.") from error
+        if known is None:
+            PROGRESS.note(self.plugin.name, label, field)
+            try:
+                known = self._programs[source] = _Compiled(compile_expression(source))
+            except ExpressionError as error:
+                raise self._fault(label, field, f"{error}.", "Write it in CEL.") from error
+        return known
 
     def _fault(self, label: str, field: str, message: str, remedy: str) -> ValueFault:
         return ValueFault(

@@ -114,7 +114,7 @@ def _reason(status: int, errors: bytes, limits: Limits) -> str:
 def _read(descriptor: int) -> list[str]:
     with mmap.mmap(descriptor, NOTE_BYTES, access=mmap.ACCESS_READ) as place:
         text = place[:].split(b"\0", 1)[0].decode("utf-8", "replace")
-    return (text.split("\n") + ["", "", "", ""])[:4]
+    return [*text.split("\n"), "", "", "", ""][:4]
 
 
 def _breach(function: Function, note: list[str], what: str) -> PlanningError:

@@ -217,7 +217,9 @@ def _plugin_differences(old: Sequence[PluginInput], new: Sequence[PluginInput]) 
             yield f"settings of plugin {name}: {', '.join(changed)}"
 
 
-def observed_differences(node: NodeInput, now: NodeInput, old_hashes: dict[str, str], new_hashes: dict[str, str]) -> Iterator[str]:
+def observed_differences(
+    node: NodeInput, now: NodeInput, old_hashes: dict[str, str], new_hashes: dict[str, str]
+) -> Iterator[str]:
     """What is found on a node otherwise than it was."""
     first, second = node.observed, now.observed
     for path in sorted({*first.files, *second.files}):

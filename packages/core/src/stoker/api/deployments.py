@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Deployments: carrying out plans, their history, and health checks on demand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from litestar import Router, get, post
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from stoker.api.listing import Listing
+from stoker.services import checks, deployments
+from stoker.services.checks import CheckView
+from stoker.services.context import ServerContext
+from stoker.services.deployments import AttemptView, DeploymentView
+
+
+class NewDeployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to carry out."""
+
+    plan: str | None = None
+    """A plan's id; without one a plan is made first."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of an attempt of which nobody knows whether it ran."""
+
+    node: str
+    task: str
+    answer: Literal["done", "rerun"]
+
+
+@post("/environments/{env:str}/deployments", sync_to_thread=True, status_code=HTTP_201_CREATED)
+def start_deployment(context: ServerContext, env: str, data: NewDeployment) -> DeploymentView:
+    """Carry out a plan."""
+    return deployments.start(context, env, data.plan)
+
+
+@get("/environments/{env:str}/deployments", sync_to_thread=True)
+def list_deployments(context: ServerContext, env: str) -> Listing[DeploymentView]:
+    """The environment's deployments, newest first."""
+    return Listing(deployments.list_all(context, env))
+
+
+@get("/deployments/{deployment:str}", sync_to_thread=True)
+def show_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+    """One deployment with its nodes, failures and open questions."""
+    return deployments.show(context, deployment)
+
+
+@get("/deployments/{deployment:str}/attempts", sync_to_thread=True)
+def list_attempts(context: ServerContext, deployment: str, node: str = "", task: str = "") -> Listing[AttemptView]:
+    """Every attempt of every task on every node."""
+    return Listing(deployments.attempts(context, deployment, node, task))
+
+
+@post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK)
+def stop_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+    """End it gracefully."""
+    return deployments.stop(context, deployment)
+
+
+@post("/deployments/{deployment:str}/retry", sync_to_thread=True, status_code=HTTP_201_CREATED)
+def retry_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+    """Go on from what failed, as a new deployment."""
+    return deployments.retry(context, deployment)
+
+
+@post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK)
+def answer_question(context: ServerContext, deployment: str, data: Answer) -> DeploymentView:
+    """Say what became of an unknown attempt."""
+    return deployments.answer(context, deployment, data.node, data.task, data.answer)
+
+
+@post("/environments/{env:str}/checks", sync_to_thread=True, status_code=HTTP_200_OK)
+def run_checks(context: ServerContext, env: str) -> Listing[CheckView]:
+    """Run the environment's health checks now."""
+    return Listing(checks.run(context, env))
+
+
+router = Router(
+    path="/api",
+    route_handlers=[
+        start_deployment,
+        list_deployments,
+        show_deployment,
+        list_attempts,
+        stop_deployment,
+        retry_deployment,
+        answer_question,
+        run_checks,
+    ],
+    tags=["deployments"],
+)

@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: made from a closed snapshot, stored by their content's hash, shown, and held against what has changed since."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stoker.db import tables
+from stoker.db.environments import find_environment, refuse_while_deploying
+from stoker.db.plans import StoredPlan, load_plan, load_snapshot, plan_summaries, save_plan
+from stoker.db.vault import SecretName, Vault
+from stoker.domain.plan import Plan
+from stoker.domain.snapshot import Snapshot
+from stoker.errors import ConflictError, NotFoundError
+from stoker.orchestration.materials import Materials
+from stoker.plugin_host import planning_process
+from stoker.services import plan_views, snapshots
+from stoker.services.context import ServerContext
+from stoker.services.observation import Watchers
+
+_INPUTS_SHOWN = 5
+
+
+class PlanOutdatedError(ConflictError):
+    """An input of the plan has changed since it was made."""
+
+    kind = "plan-outdated"
+
+
+class PlanView(msgspec.Struct, frozen=True, kw_only=True):
+    """The summary of a plan."""
+
+    id: str
+    environment: str
+    environment_id: str
+    digest: str
+    revision: int
+    created_at: float
+    counts: dict[str, int]
+    warnings: list[str]
+
+
+class _Summary(msgspec.Struct):
+    counts: dict[str, int] = {}
+    warnings: list[str] = []
+
+
+def create_plan(context: ServerContext, environment: str) -> PlanView:
+    """Look at the nodes, plan, and store the plan.
+
+    Raises:
+        NotFoundError: there is no such environment.
+        ConflictError: a deployment of it runs.
+        PlanningError: a plan cannot be made; every finding names its plugin or node.
+    """
+    with context.database.read() as connection:
+        row = find_environment(connection, environment)
+        refuse_while_deploying(connection, str(row.id), str(row.name), "planning")
+    gathered = snapshots.gather(context, environment)
+    plan = context.wait(make_plan(context, gathered.snapshot))
+    plan = with_keyed_hashes(plan, gathered.secrets, context.vault)
+    summary = plan_views.summarize(plan)
+    with context.database.transaction() as connection:
+        identity, _, _ = save_plan(connection, plan, gathered.snapshot, gathered.revision, summary)
+    return show(context, identity)
+
+
+async def make_plan(context: ServerContext, snapshot: Snapshot) -> Plan:
+    """Plan in a limited process."""
+    answer = await planning_process.run_in_process("plan", msgspec.json.encode(snapshot), snapshots.limits(context))
+    return msgspec.json.decode(answer, type=Plan)
+
+
+def with_keyed_hashes(plan: Plan, secrets: dict[SecretName, str], vault: Vault) -> Plan:
+    """Note, for each content with secrets, the keyed hash of its final bytes."""
+    materials = Materials(plan.contents, secrets)
+    hashes = {
+        str(number): vault.keyed_hash(materials.content(str(number)))
+        for number, content in enumerate(plan.contents)
+        if not isinstance(content.text, str)
+    }
+    return msgspec.structs.replace(plan, keyed_hashes=hashes)
+
+
+def _views(context: ServerContext, *, environment_id: str | None = None, plan_id: str | None = None) -> list[PlanView]:
+    with context.database.read() as connection:
+        rows = plan_summaries(connection, environment_id=environment_id, plan_id=plan_id)
+        names = {row.id: row.name for row in connection.execute(tables.environments.select())}
+    views = []
+    for row in rows:
+        summary = msgspec.json.decode(row.summary, type=_Summary)
+        views.append(
+            PlanView(
+                id=row.id,
+                environment=names[row.environment_id],
+                environment_id=row.environment_id,
+                digest=row.digest,
+                revision=row.revision,
+                created_at=row.created_at,
+                counts=summary.counts,
+                warnings=summary.warnings,
+            )
+        )
+    return views
+
+
+def list_all(context: ServerContext, environment: str) -> list[PlanView]:
+    """The plans of an environment, newest first. Raises NotFoundError."""
+    with context.database.read() as connection:
+        identity = str(find_environment(connection, environment).id)
+    return _views(context, environment_id=identity)
+
+
+def show(context: ServerContext, plan_id: str) -> PlanView:
+    """One plan's summary. Raises NotFoundError."""
+    views = _views(context, plan_id=plan_id)
+    if not views:
+        raise NotFoundError(f"plan {plan_id!r} is not there.", remedy="'stoker plan list ENVIRONMENT' shows all.")
+    return views[0]
+
+
+def load(context: ServerContext, plan_id: str) -> StoredPlan:
+    """A whole plan. Raises NotFoundError."""
+    with context.database.read() as connection:
+        return load_plan(connection, plan_id)
+
+
+def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = True) -> None:
+    """Hold a plan against the present: the database, and with ``look`` what is on the nodes.
+
+    Nodes that cannot be reached are left out here: their tasks will fail, and the tolerance decides.
+
+    Raises:
+        PlanOutdatedError: an input has changed; each is named.
+    """
+    with context.database.read() as connection:
+        old = load_snapshot(connection, stored.id)
+        now = snapshots.read_stored(context, connection, stored.environment_id)
+    changed = list(snapshots.stored_differences(old, now.snapshot))
+    if not changed and look:
+        changed = context.wait(_look_again(context, old, now))
+    if changed:
+        shown = "; ".join(changed[:_INPUTS_SHOWN]) + ("; and more" if len(changed) > _INPUTS_SHOWN else "")
+        raise PlanOutdatedError(
+            f"plan {stored.id} is outdated, its inputs have changed since: {shown}.",
+            remedy="Make a new plan, read it, and deploy that.",
+            changed=changed,
+        )
+
+
+async def _look_again(context: ServerContext, old: Snapshot, now: snapshots.Gathered) -> list[str]:
+    """What is found on the nodes otherwise than the snapshot says."""
+    watchers = Watchers(context, now.targets)
+    lists = await snapshots.watch_lists(context, now.snapshot)
+    watches = {node.id: watch for node, watch in zip(now.snapshot.nodes, lists, strict=True)}
+    try:
+        await watchers.connect({node.id: (node.facts, now.facts_at[node.id]) for node in now.snapshot.nodes})
+        await watchers.observe(watches)
+    finally:
+        await watchers.close()
+    seen = snapshots.with_observations(context, now, watchers).snapshot
+    before = {node.id: node for node in old.nodes}
+    return [
+        difference
+        for node in seen.nodes
+        if watchers.seen[node.id].failure is None
+        for difference in snapshots.observed_differences(before[node.id], node, old.secret_hashes, seen.secret_hashes)
+    ]
