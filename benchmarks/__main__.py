@@ -78,9 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {module.__name__.rsplit('bench_', 1)[-1]} done", file=sys.stderr)
     print(table(results))
     if options.json is not None:
-        document = {
-            item.name: {"value": item.value, "unit": item.unit, "bound": item.bound, "ok": item.kept} for item in results
-        }
+        document = {item.name: {"value": item.value, "unit": item.unit, "bound": item.bound, "ok": item.kept} for item in results}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
     return 0 if all(item.kept for item in results) else 1
 

@@ -36,15 +36,21 @@ def _files(number: int) -> list[Contribution]:
     """One file of this plugin, with options for each node, and something for the neighbour's file."""
     path, other = f"/etc/part{number}/part.conf", f"/etc/part{(number + 1) % PLUGINS}/part.conf"
     found: list[Contribution] = [config_files.ConfigFile(path=path, format="ini", roles=_ALL, header=f"Part {number}")]
-    found += [config_files.Option(path=path, roles=_ALL, section=f"s{i % 4}", key=f"key{i}", value=f"value {i}") for i in range(24)]
+    found += [
+        config_files.Option(path=path, roles=_ALL, section=f"s{i % 4}", key=f"key{i}", value=f"value {i}") for i in range(24)
+    ]
     found += [
         config_files.Option(path=path, roles=_ALL, section="DEFAULT", key="host", value=ref.node.name),
         config_files.Option(path=path, roles=_ALL, section="DEFAULT", key="address", value="tcp://" + ref.node.address),
         config_files.Option(path=path, roles=_ALL, section="DEFAULT", key="workers", value=ref.settings.workers),
         config_files.Option(path=path, roles=_ALL, section="DEFAULT", key="debug", value=False, level="default"),
         config_files.Option(path=path, roles=_ALL, section="DEFAULT", key="debug", value=True, when="'controller' in node.roles"),
-        config_files.ListItem(path=path, roles=_ALL, section="DEFAULT", key="servers", items=ref("by_role.controller.map(n, n.address)")),
-        config_files.ListItem(path=other, roles=_ALL, section="DEFAULT", key="backends", items=[f"b{number}", "shared"], weight=number),
+        config_files.ListItem(
+            path=path, roles=_ALL, section="DEFAULT", key="servers", items=ref("by_role.controller.map(n, n.address)")
+        ),
+        config_files.ListItem(
+            path=other, roles=_ALL, section="DEFAULT", key="backends", items=[f"b{number}", "shared"], weight=number
+        ),
         config_files.Option(path=other, roles=_ALL, section=f"from{number}", key="enabled", value=True),
     ]
     return found
@@ -58,7 +64,9 @@ def _tasks(number: int, files: bool) -> list[Contribution]:
     found: list[Contribution] = []
     if files:
         found.append(
-            tasks.Service(name=f"part{number}", roles=_ALL, restart_on=[f"file:/etc/part{number}/part.conf", f"package:part{number}"])
+            tasks.Service(
+                name=f"part{number}", roles=_ALL, restart_on=[f"file:/etc/part{number}/part.conf", f"package:part{number}"]
+            )
         )
         everywhere, wanted = everywhere - 1, wanted - 1
     for index in range(everywhere):
@@ -70,7 +78,9 @@ def _tasks(number: int, files: bool) -> list[Contribution]:
     for index in range(wanted - everywhere):
         earlier = [f"only{index - 1}"] if index else []
         phase = None if earlier else "configure"
-        found.append(tasks.Shell(id=f"only{index}", roles=["controller"], phase=phase, after=earlier, run=f"echo {number} only {index}"))
+        found.append(
+            tasks.Shell(id=f"only{index}", roles=["controller"], phase=phase, after=earlier, run=f"echo {number} only {index}")
+        )
     return found
 
 
@@ -100,7 +110,9 @@ def _node(number: int) -> NodeInput:
         name=name,
         address=f"10.{number // 65536}.{number // 256 % 256}.{number % 256}",
         roles=["controller"] if number < 3 else ["compute"],
-        facts=Facts(hostname=name, os_id="debian", os_family="debian", os_version="12", cpus=16, memory_bytes=2**36, boot_id=name),
+        facts=Facts(
+            hostname=name, os_id="debian", os_family="debian", os_version="12", cpus=16, memory_bytes=2**36, boot_id=name
+        ),
         observed=Observation(),
     )
 
@@ -195,5 +207,7 @@ def run() -> list[Result]:
     large = _graph_seconds(make_snapshot(10_000, files=False), 3)
     results.append(Result(name="graph-1000", value=small, unit="s", bound=2, aim=0.7, note=f"{TASKS} tasks, best of 5"))
     growth = large / small
-    results.append(Result(name="graph-growth", value=growth, unit="times", bound=12, aim=10.5, note=f"10,000 nodes: {large:.2f} s"))
+    results.append(
+        Result(name="graph-growth", value=growth, unit="times", bound=12, aim=10.5, note=f"10,000 nodes: {large:.2f} s")
+    )
     return results

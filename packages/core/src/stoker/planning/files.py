@@ -16,7 +16,7 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.node import ObservedFile
 from stoker.domain.plan import PlannedContent
 from stoker.domain.snapshot import NodeInput
-from stoker.planning.merge import ABSENT, Entry, merge
+from stoker.planning.merge import ABSENT, Entry, Merger
 from stoker.planning.parts import NodeClass, Origins, PluginParts
 from stoker.planning.progress import PROGRESS
 from stoker.planning.rendering import UnwritableError, render
@@ -96,6 +96,7 @@ class MergedFile(FileProgram):
         self._contents = contents
         self._memo: dict[str, int] = {}
         self._varying = [i for i, entry in enumerate(entries) if not _entry_shared(entry)]
+        self._merger = Merger(path, entries, frozenset(self._varying))
         self._scopes = list({id(entries[i].scope): entries[i].scope for i in self._varying}.values())
         self._values: list[object] = [
             ABSENT if i in set(self._varying) else _entry_value(entry) for i, entry in enumerate(entries)
@@ -124,7 +125,7 @@ class MergedFile(FileProgram):
     def _render(self, values: Sequence[object]) -> int:
         if all(value is ABSENT for value in values) and self._entries:
             return NOT_MANAGED
-        options, conflicts = merge(self.path, self._entries, values)
+        options, conflicts = self._merger.merge(values)
         if conflicts:
             self.findings.extend(finding for finding in conflicts if finding not in self.findings)
             return NOT_MANAGED

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -54,40 +54,76 @@ class MergedOption(msgspec.Struct, frozen=True):
     separator: str = ","
 
 
-def merge(path: str, entries: Sequence[Entry], values: Sequence[object]) -> tuple[list[MergedOption], list[Finding]]:
-    """Merge the entries of one file.
+class _Group(msgspec.Struct):
+    """The entries for one key of a file."""
 
-    Args:
-        path: the file, for messages.
-        entries: ordered by plugin and place in the plugin; the result's order depends on nothing else.
-        values: for each entry its evaluated value, or ``ABSENT``.
+    section: str
+    key: str
+    members: list[int]
+    varies: bool
+    known: tuple[MergedOption | None, list[Finding]] | None = None
+    """What it has become, if that is the same on all nodes."""
 
-    Returns:
-        The options in order of their first owner, and a finding for each conflict.
-    """
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, entry in enumerate(entries):
-        if values[index] is not ABSENT:
-            groups.setdefault((entry.contribution.section, entry.contribution.key), []).append(index)
-    merged: list[MergedOption] = []
-    findings: list[Finding] = []
-    for (section, key), members in groups.items():
-        where = f"{path} [{section}] {key}" if section else f"{path} {key}"
-        kinds = {type(entries[index].contribution) for index in members}
-        if len(kinds) > 1:
-            findings.append(_conflict(where, [entries[i] for i in members], "is an option for one and a list for the other"))
-        elif ListItem in kinds:
-            option, faults = _merge_list(where, section, key, [(entries[i], values[i]) for i in members])
-            findings.extend(faults)
+
+class Merger:
+    """Merges the entries of one file, for one set of values after the other."""
+
+    def __init__(self, path: str, entries: Sequence[Entry], varying: Collection[int] = ()) -> None:
+        """Group the entries by key.
+
+        Args:
+            path: the file, for messages.
+            entries: ordered by plugin and place in the plugin; the result's order depends on nothing else.
+            varying: indexes of entries whose values differ between two calls of :meth:`merge`.
+        """
+        self._path = path
+        self._entries = entries
+        groups: dict[tuple[str, str], _Group] = {}
+        for index, entry in enumerate(entries):
+            place = (entry.contribution.section, entry.contribution.key)
+            group = groups.setdefault(place, _Group(*place, [], varies=False))
+            group.members.append(index)
+            group.varies = group.varies or index in varying
+        self._groups = list(groups.values())
+
+    def merge(self, values: Sequence[object]) -> tuple[list[MergedOption], list[Finding]]:
+        """Merge.
+
+        Args:
+            values: for each entry its evaluated value, or ``ABSENT``.
+
+        Returns:
+            The options in the order of their first entries, and a finding for each conflict.
+        """
+        merged: list[MergedOption] = []
+        findings: list[Finding] = []
+        for group in self._groups:
+            result = group.known
+            if result is None:
+                result = self._merge_group(group, values)
+                if not group.varies:
+                    group.known = result
+            option, faults = result
+            findings += faults
             if option is not None:
                 merged.append(option)
-        else:
-            result = _merge_option(where, section, key, [(entries[i], values[i]) for i in members])
-            if isinstance(result, Finding):
-                findings.append(result)
-            elif result.value is not None:
-                merged.append(result)
-    return merged, findings
+        return merged, findings
+
+    def _merge_group(self, group: _Group, values: Sequence[object]) -> tuple[MergedOption | None, list[Finding]]:
+        section, key = group.section, group.key
+        where = f"{self._path} [{section}] {key}" if section else f"{self._path} {key}"
+        members = [(self._entries[index], values[index]) for index in group.members if values[index] is not ABSENT]
+        if not members:
+            return None, []
+        kinds = {type(entry.contribution) for entry, _ in members}
+        if len(kinds) > 1:
+            return None, [_conflict(where, [entry for entry, _ in members], "is an option for one and a list for the other")]
+        if ListItem in kinds:
+            return _merge_list(where, section, key, members)
+        result = _merge_option(where, section, key, members)
+        if isinstance(result, Finding):
+            return None, [result]
+        return (result if result.value is not None else None), []
 
 
 def _owners(entries: Sequence[Entry]) -> str:

@@ -77,11 +77,11 @@ class _Compiled:
 
 
 def _look_up(document: object, path: tuple[str, ...]) -> object:
-    """What is at a place, or at the last step of the way to it that is there."""
+    """What is at a place; what stands in the way, in a tuple, if there is no such place."""
     for step in path:
-        if not isinstance(document, dict):
-            return document
-        document = document.get(step)
+        if not isinstance(document, dict) or step not in document:
+            return (document,)
+        document = document[step]
     return document
 
 
@@ -104,11 +104,7 @@ class Scope:
             "node": {},
         }
         self._documents = nodes.documents
-        # The evaluator copies its context for each evaluation, so what grows with the number of nodes is left out where it can be.
-        self._contexts = {
-            True: cel.Context(variables=self.variables),
-            False: cel.Context(variables={name: self.variables[name] for name in ("settings", "environment", "node")}),
-        }
+        self._contexts: dict[bool, cel.Context] = {}
         self._entered: dict[bool, int] = {True: -1, False: -1}
         self._node = -1
         self._shared: dict[str, object] = {}
@@ -179,7 +175,7 @@ class Scope:
         return self._known[key]
 
     def _evaluate(self, compiled: _Compiled, label: str, field: str) -> object:
-        context = self._contexts[compiled.wide]
+        context = self._context(wide=compiled.wide)
         if not compiled.shared and self._entered[compiled.wide] != self._node and self._node >= 0:
             context.add_variable("node", self._documents[self._node])
             self._entered[compiled.wide] = self._node
@@ -188,6 +184,13 @@ class Scope:
             return compiled.program.evaluate(context)
         except ExpressionError as error:
             raise self._fault(label, field, f"{error}.", "Check the names; has(x.y) asks whether a field is there.") from error
+
+    def _context(self, *, wide: bool) -> cel.Context:
+        """The evaluator copies its context each time, so what grows with the number of nodes is left out where it can be."""
+        if wide not in self._contexts:
+            names = self.variables.keys() if wide else ("settings", "environment", "node")
+            self._contexts[wide] = cel.Context(variables={name: self.variables[name] for name in names})
+        return self._contexts[wide]
 
     def _compile(self, source: str, label: str, field: str) -> _Compiled:
         known = self._programs.get(source)

@@ -16,7 +16,7 @@ from stoker_sdk.errors import ExpressionError
 MAX_SOURCE: Final = 4096
 """Longest text of an expression, in characters."""
 
-_PATH = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*(?!\s*\())*")
+_PATH = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*\b(?!\s*\())*")
 _STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 
 
