@@ -90,7 +90,13 @@ class Server:
         """Run ``stoker WORDS``; gives what it printed."""
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "160"}
         done = subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, timeout=600, env=environment, stdin=subprocess.DEVNULL
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+            env=environment,
+            stdin=subprocess.DEVNULL,
         )
         said = done.stdout + done.stderr
         assert done.returncode == status, f"stoker {' '.join(map(str, words))}: exit {done.returncode}\n{said}\n{self.tail()}"

@@ -134,9 +134,7 @@ def test_a_plan_is_refused_when_its_inputs_changed(server, client):
 def test_the_secret_is_nowhere_but_where_it_belongs(server, lab, client):
     deploy(client, "lab")
     holes = []
-    for path in server.folder.rglob("*"):
-        if path.is_file() and PLANTED.encode() in path.read_bytes():
-            holes.append(str(path))
+    holes += [str(path) for path in server.folder.rglob("*") if path.is_file() and PLANTED.encode() in path.read_bytes()]
     with server.database() as database:
         for row in database.execute("select body, snapshot from plans").fetchall():
             holes += ["plans" for value in row if PLANTED.encode() in zlib.decompress(value)]
@@ -163,7 +161,10 @@ def test_disable_takes_everything_away(lab, client):
     assert lab.run("n1", f"cat {site.BANNER}; stat -c %a {site.BANNER}") == f"{OLD_BANNER}604\n"
     for node in ("n2", "n3"):
         assert lab.run(node, "ls -A /etc/site 2>/dev/null || true") == ""
-        assert lab.run(node, f"ls {site.UNIT} 2>/dev/null || true; systemctl is-active site || true").strip() in {"inactive", "unknown"}
+        assert lab.run(node, f"ls {site.UNIT} 2>/dev/null || true; systemctl is-active site || true").strip() in {
+            "inactive",
+            "unknown",
+        }
         assert lab.run(node, "ls /root/site-removed").strip() == "/root/site-removed"
         for package in ("figlet", "tree"):
             status = lab.run(node, f"dpkg-query -W -f '${{db:Status-Status}}' {package} 2>/dev/null || true")
@@ -178,7 +179,7 @@ def test_uninstall_leaves_no_row_and_no_file(server, client):
         deploy(client, "lab")
     client.uninstall_plugin("site", "1.0.0")
     assert client.plugins() == []
-    assert [path for path in (server.data / "plugins").rglob("*site*")] == []
+    assert list((server.data / "plugins").rglob("*site*")) == []
     history = {"plans", "deployments", "deployment_events", "audit", "snapshots"}
     with server.database() as database:
         for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():

@@ -39,7 +39,9 @@ plugin = Plugin(
         config_files.ConfigFile(path=CONF, roles=["first", "second"], format="ini", mode="0640"),
         config_files.Option(path=CONF, roles=["first", "second"], section="site", key="greeting", value=ref.settings.greeting),
         config_files.Option(path=CONF, roles=["second"], section="site", key="role", value="second"),
-        config_files.ListItem(path=CONF, roles=["first", "second"], section="site", key="peers", items=ref("nodes.map(n, n.name)")),
+        config_files.ListItem(
+            path=CONF, roles=["first", "second"], section="site", key="peers", items=ref("nodes.map(n, n.name)")
+        ),
         config_files.WholeFile(path=BANNER, roles=["first", "second"], template="templates/banner.j2"),
         config_files.WholeFile(path=SECRET, roles=["second"], content=ref.settings.password, mode="0600"),
         config_files.WholeFile(

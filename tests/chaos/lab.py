@@ -1,0 +1,288 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The deployment that is killed again and again: real lab nodes, commands that log their own start and end."""
+
+import contextlib
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from stoker.errors import StokerError
+from stoker_lab.errors import LabError
+from stoker_lab.nodes import Lab, end_abandoned
+from stoker_sdk import Dependency, Plugin
+from stoker_sdk.extension_points import roles, tasks
+
+from tests.acceptance.server import FINAL, Server, add_nodes, bundle
+from tests.chaos import evidence
+
+STEPS = 5
+SECONDS = 0.8
+NODES = 3
+REBOOTS = 3
+RUNNING = 10
+BETWEEN = 3
+PATIENCE = 180
+TASK = "chaos.step{}"
+
+
+def plugin(name, *, idempotent):
+    """Steps that follow each other across all nodes."""
+    steps = [
+        tasks.Shell(
+            id=f"step{number}",
+            roles=["chaos"],
+            run=evidence.STEP.replace("SECONDS", str(SECONDS)),
+            after=[Dependency(f"step{number - 1}", role="chaos")] if number else [],
+            phase=None if number else "configure",
+            always=True,
+            idempotent=idempotent,
+        )
+        for number in range(STEPS)
+    ]
+    return Plugin(name="chaos", version=name, title="Chaos", contributions=[roles.Role(name="chaos"), *steps])
+
+
+class Chaos:
+    """One run of kills and reboots."""
+
+    def __init__(self, rounds, seed, say):
+        self.rounds = rounds
+        self.random = random.Random(seed)
+        self.say = say
+        self.found = evidence.Evidence()
+
+    def run(self):
+        """Everything; gives the evidence."""
+        end_abandoned()
+        with tempfile.TemporaryDirectory(prefix="stoker-chaos-") as folder:
+            self.lab = Lab(Path(folder) / "lab", "chaos", owner=_own_pid(), progress=self.say)
+            self.server = Server(Path(folder))
+            try:
+                self.nodes = self.lab.up(NODES)
+                self._prepare(Path(folder))
+                self._kill_rounds()
+                self._reboot_rounds()
+            finally:
+                self.server.stop()
+                self.lab.down()
+        return self.found
+
+    def _prepare(self, folder):
+        self.server.start()
+        with self.server.client() as client:
+            for version, idempotent in (("1.0.0", False), ("2.0.0", True)):
+                client.install_plugin(bundle(plugin(version, idempotent=idempotent), folder))
+            add_nodes(client, self.nodes)
+            client.create_environment("chaos")
+            client.enable_plugin("chaos", "chaos", version="1.0.0")
+            for node in self.nodes:
+                client.assign_node("chaos", node.name, ["chaos"])
+        self.ids = self._node_names()
+
+    def _node_names(self):
+        with contextlib.closing(self.server.database()) as database:
+            return dict(database.execute("select id, name from nodes").fetchall())
+
+    def _logs(self):
+        """All log lines now, read through the nodes' own file trees: no SSH, no server."""
+        lines = []
+        for node in self.nodes:
+            path = Path(f"/proc/{self.lab.pid(node.name)}/root{evidence.LOG}")
+            with contextlib.suppress(OSError):
+                lines += evidence.read_lines(node.name, path.read_text(errors="replace"))
+        return lines
+
+    def _all_logs(self):
+        return [
+            line
+            for node in self.nodes
+            for line in evidence.read_lines(node.name, self.lab.run(node.name, f"cat {evidence.LOG} 2>/dev/null || true"))
+        ]
+
+    # Kills
+
+    def _aims(self):
+        running, between = max(RUNNING, self.rounds // 2), max(BETWEEN, self.rounds // 4)
+        aims = ["running"] * running + ["between"] * between + ["any"] * max(0, self.rounds - running - between)
+        self.random.shuffle(aims)
+        return aims
+
+    def _kill_rounds(self):
+        aims = self._aims()
+        number = 0
+        while number < len(aims):
+            with self.server.client() as client:
+                deployment = client.deploy("chaos")["id"]
+            known = set(self._logs())
+            for _ in range(self.random.randint(2, 4)):
+                if number >= len(aims) or not self._kill(number, aims[number], deployment, known):
+                    break
+                number += 1
+            self._judge([deployment], "ready")
+
+    def _kill(self, number, aim, deployment, before):
+        """Wait for the moment, kill, look, start again; False if the deployment ended first."""
+        if not self._wait_for(aim, deployment, before):
+            return False
+        moment = self.server.kill()
+        seen, attempt = self._classify(deployment, moment, before)
+        self.found.kills.append(evidence.Kill(number, aim, moment, deployment, seen, attempt))
+        self.say(f"kill {number + 1}: aimed at {aim}, hit {seen} {attempt}")
+        self.server.start()
+        return True
+
+    def _wait_for(self, aim, deployment, before):
+        """Watch the nodes' logs until the aimed moment has come."""
+        word = {"running": "start", "between": "end"}.get(aim)
+        fresh = self.random.randint(1, 3)
+        delay = self.random.uniform(0.05, SECONDS * 0.6) if aim == "running" else 0.0
+        base = set(self._logs())
+        end = time.monotonic() + (self.random.uniform(0, 2.5) if word is None else PATIENCE)
+        checked = time.monotonic()
+        while time.monotonic() < end:
+            if word and sum(line.word == word for line in set(self._logs()) - base) >= fresh:
+                time.sleep(delay)
+                return True
+            if time.monotonic() - checked > 1:
+                checked = time.monotonic()
+                with self.server.client() as client:
+                    if client.deployment(deployment)["state"] in FINAL:
+                        return False
+            time.sleep(0.002 if aim == "between" else 0.01)
+        return word is None
+
+    def _classify(self, deployment, moment, before):
+        with contextlib.closing(self.server.database()) as database:
+            known = evidence.committed(database, deployment)
+            sent = evidence.dispatched(database, deployment)
+        lines = [line for line in self._logs() if line not in before]
+        ends = {attempt for key, attempt in sent.items() if key in known}
+        return evidence.moment_of(lines, moment, ends)
+
+    # Reboots
+
+    def _reboot_rounds(self):
+        with self.server.client() as client:
+            for number in range(REBOOTS):
+                idempotent = number % 2 == 1
+                client.enable_plugin("chaos", "chaos", version="2.0.0" if idempotent else "1.0.0")
+                known = set(self._logs())
+                deployment = client.deploy("chaos")["id"]
+                node = self.random.choice(self.nodes).name
+                attempt = self._wait_for_start(node, self.random.randint(1, STEPS), known)
+                self.lab.reboot(node, hard=self.random.random() < 0.5)
+                self._after_reboot(client, deployment, node, attempt, idempotent)
+
+    def _wait_for_start(self, node, count, known):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            starts = [line for line in self._logs() if line not in known and line.node == node and line.word == "start"]
+            if len(starts) >= count:
+                return starts[-1].attempt
+            time.sleep(0.01)
+        raise AssertionError(f"node {node} started nothing within {PATIENCE} s")
+
+    def _after_reboot(self, client, deployment, node, attempt, idempotent):
+        ended = self._finish(client, deployment)
+        unknowns = [event for event in client.events(deployment) if event["kind"] == "unknown"]
+        self.found.reboots.append((node, attempt, idempotent, len(unknowns), ended["state"]))
+        self.say(f"reboot of {node} in {attempt}: {len(unknowns)} unknown, {ended['state']}")
+        if not unknowns:
+            self.found.violations.append(f"reboot of {node} in attempt {attempt}: no `unknown` was reported")
+        chain = [deployment]
+        if idempotent:
+            if ended["state"] != "ready":
+                self.found.violations.append(f"deployment {deployment} of idempotent tasks ended {ended['state']}")
+        else:
+            if ended["state"] != "failed" or not ended["unknowns"]:
+                self.found.violations.append(
+                    f"deployment {deployment} ended {ended['state']} and asks nothing: {ended['unknowns']}"
+                )
+                return
+            for question in ended["unknowns"]:
+                answer = self.random.choice(["done", "rerun"])
+                client.answer_unknown(deployment, node=question["node"], task=question["task"], answer=answer)
+            chain.append(client.retry_deployment(deployment)["id"])
+        self._judge(list(dict.fromkeys(chain)), "ready")
+
+    # Judgement
+
+    def _finish(self, client, deployment):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(StokerError):
+                found = client.deployment(deployment)
+                if found["state"] in FINAL:
+                    return found
+            time.sleep(0.1)
+        raise AssertionError(f"deployment {deployment} does not end: {client.deployment(deployment)}\n{self.server.tail()}")
+
+    def _judge(self, chain, state):
+        with self.server.client() as client:
+            ended = self._finish(client, chain[-1])
+            if ended["state"] != state:
+                self.found.violations.append(f"deployment {chain[-1]} ended {ended['state']}, not {state}: {ended['reason']}")
+            history, unknowns = [], []
+            for deployment in chain:
+                for event in client.events(deployment):
+                    key = (deployment, event.get("node", ""), event.get("task", ""), event.get("attempt", 0))
+                    if event["kind"] == "finished":
+                        history.append((*key, event.get("exit_status", 0) == 0))
+                    elif event["kind"] == "unknown":
+                        unknowns.append(key)
+        try:
+            lines = self._all_logs()
+        except LabError as error:
+            self.found.violations.append(str(error))
+            return
+        mine = [line for line in lines if any(line.attempt.startswith(f"{deployment}.") for deployment in chain)]
+        if not mine:
+            self.found.violations.append(f"the nodes' logs say nothing of deployment {chain[0]}")
+        self.found.violations += evidence.judge(mine, history, unknowns)
+        self._count(mine, chain, unknowns)
+
+    def _count(self, mine, chain, unknowns):
+        """No task ran to its end twice, and a further start needs a reported unknown."""
+        starts = [line for line in mine if line.word == "start"]
+        for node in self.nodes:
+            for number in range(STEPS):
+                # DEPLOYMENT.TASK.NODE.N: the task's and the node's places in the plan are the same in all of a chain
+                own = [
+                    line for line in starts if line.node == node.name and line.attempt.split(".")[1] == self._place(mine, number)
+                ]
+                doubtful = [
+                    key for key in unknowns if key[1] in {node.name, self._id(node.name)} and key[2].endswith(f"step{number}")
+                ]
+                if len(own) > 1 + len(doubtful):
+                    self.found.violations.append(f"step{number} ran {len(own)} times on {node.name} in {chain}")
+                if not own:
+                    self.found.violations.append(f"step{number} never ran on {node.name} in {chain}, though it ended well")
+
+    def _place(self, lines, number):
+        places = sorted({int(line.attempt.split(".")[1]) for line in lines})
+        return str(places[number]) if number < len(places) else ""
+
+    def _id(self, name):
+        return next((key for key, value in self.ids.items() if value == name), name)
+
+
+def _own_pid():
+    return int(Path("/proc/self").resolve().name)
+
+
+def verdict(found, rounds):
+    """The violations, and what was not proved."""
+    broken = list(found.violations)
+    hits = [kill.seen for kill in found.kills]
+    if len(hits) < rounds:
+        broken.append(f"only {len(hits)} of {rounds} kills")
+    if rounds >= RUNNING + BETWEEN:
+        if hits.count("running") < RUNNING:
+            broken.append(f"only {hits.count('running')} kills while a command ran, {RUNNING} are needed")
+        if hits.count("between") < BETWEEN:
+            broken.append(f"only {hits.count('between')} kills between a command's end and the commit, {BETWEEN} are needed")
+    if len(found.reboots) < REBOOTS:
+        broken.append(f"only {len(found.reboots)} of {REBOOTS} reboots")
+    return broken
