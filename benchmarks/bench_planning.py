@@ -12,16 +12,17 @@ import tempfile
 import time
 
 import msgspec
-from stoker_sdk import Dependency, Plugin, ref
-from stoker_sdk.extension_points import config_files, node_packages, roles, settings, tasks
-from stoker_sdk.manifest import to_manifest
-from stoker_sdk.model.contribution import Contribution
-
-from benchmarks.result import Result
 from stoker.domain.node import Facts, Observation, ObservedFile, ObservedService
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import Applied, AppliedFile, AppliedPackage, NodeInput, PluginInput, Snapshot
 from stoker.planning.plans import make_plan
+from stoker_sdk import Dependency, Plugin, ref
+from stoker_sdk.extension_points import config_files, node_packages, roles, settings, tasks
+from stoker_sdk.extension_points.tasks import Anchor
+from stoker_sdk.manifest import to_manifest
+from stoker_sdk.model.contribution import Contribution
+
+from benchmarks.result import Result
 
 NAMES = ("plan-1000", "graph-1000", "graph-growth")
 
@@ -73,13 +74,15 @@ def _tasks(number: int, files: bool) -> list[Contribution]:
         after: list[str | Dependency] = [f"all{index - 1}"] if index else []
         if index == 1 and number:
             after.append(Dependency(f"part{number - 1}.only0", role="controller"))
-        phase = None if after else "configure"
+        phase: Anchor | None = None if after else "configure"
         found.append(tasks.Shell(id=f"all{index}", roles=_ALL, phase=phase, after=after, run=f"echo {number} {index}"))
     for index in range(wanted - everywhere):
         earlier = [f"only{index - 1}"] if index else []
-        phase = None if earlier else "configure"
+        own_phase: Anchor | None = None if earlier else "configure"
         found.append(
-            tasks.Shell(id=f"only{index}", roles=["controller"], phase=phase, after=earlier, run=f"echo {number} only {index}")
+            tasks.Shell(
+                id=f"only{index}", roles=["controller"], phase=own_phase, after=earlier, run=f"echo {number} only {index}"
+            )
         )
     return found
 
@@ -176,7 +179,7 @@ def _plan_1000() -> list[Result]:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RuntimeError(f"the planning process ended with {process.returncode}")
-        size = target.tell() if target.tell() else os.fstat(target.fileno()).st_size
+        size = target.tell() or os.fstat(target.fileno()).st_size
         target.seek(0)
         plan = msgspec.json.decode(target.read(), type=Plan)
     changed = sum(1 for file in plan.files if file.status == "change")
