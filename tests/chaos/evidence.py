@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the nodes' own logs and the history say, and the promises that they must keep."""
 
-import json
-from collections import Counter, defaultdict
+import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
+from stoker.domain.plan import Plan
 
 LOG = "/var/log/chaos.log"
 
@@ -56,29 +59,33 @@ def read_lines(node, text):
     return found
 
 
+class Names(NamedTuple):
+    """The names behind the numbers of an attempt's id: DEPLOYMENT.TASK.NODE.N."""
+
+    tasks: list
+    nodes: list
+
+    def key(self, attempt):
+        """(node, task, number), as the history names an attempt."""
+        _, task, node, number = attempt.rsplit(".", 3)
+        return self.nodes[int(node)], self.tasks[int(task)], int(number)
+
+
+def names(database, deployment):
+    """Read the names from the deployment's plan."""
+    query = "select body from plans where id = (select plan_id from deployments where id = ?)"
+    plan = msgspec.json.decode(zlib.decompress(database.execute(query, (deployment,)).fetchone()[0]), type=Plan)
+    return Names([task.name for task in plan.tasks], [node.name for node in plan.nodes])
+
+
 def committed(database, deployment):
-    """The attempts whose end the database knows: (node id, task, number)."""
-    rows = database.execute(
-        "select node, task, attempt from deployment_events where deployment_id = ? and kind in ('finished', 'unknown')",
-        (deployment,),
-    )
-    return set(rows.fetchall())
+    """The attempts whose end the database knows: (node, task, number)."""
+    query = "select node, task, attempt from deployment_events where deployment_id = ? and kind in ('finished', 'unknown')"
+    return set(database.execute(query, (deployment,)).fetchall())
 
 
-def dispatched(database, deployment):
-    """Every dispatched attempt: id -> (node, task, number)."""
-    found = {}
-    rows = database.execute(
-        "select node, task, attempt, data from deployment_events where deployment_id = ? and kind = 'dispatched'", (deployment,)
-    )
-    for node, task, number, data in rows.fetchall():
-        identity = json.loads(data).get("id") or json.loads(data).get("attempt_id") or ""
-        found[(node, task, number)] = identity
-    return found
-
-
-def moment_of(lines, moment, ends_known):
-    """What the nodes did at one moment: ``running``, ``between`` (ended, not committed) or ``elsewhere``, and which attempt."""
+def moment_of(lines, moment, is_committed):
+    """What was under way: ``between`` (ended, not committed), ``running`` or ``elsewhere``, and which attempt it was."""
     ended = {line.attempt: line.moment for line in lines if line.word == "end"}
     between = running = ""
     for line in lines:
@@ -87,31 +94,45 @@ def moment_of(lines, moment, ends_known):
         end = ended.get(line.attempt)
         if end is None or end > moment:
             running = running or line.attempt
-        elif line.attempt not in ends_known:
+        elif not is_committed(line.attempt):
             between = line.attempt
     if between:
         return "between", between
     return ("running", running) if running else ("elsewhere", "")
 
 
-def judge(lines, history, unknowns):
-    """The promises that one chain of deployments broke.
+def judge(lines, history, unknowns, tasks, nodes, key_of):
+    """The promises that a chain of deployments (one, and its retries) broke.
 
     Args:
-        lines: all log lines of the chain.
-        history: finished attempts: (deployment, node, task, attempt number, ok).
-        unknowns: (deployment, node, task, attempt number) that were reported as unknown.
+        lines: the chain's log lines.
+        history: (deployment, node, task, number, ok) of every finished attempt.
+        unknowns: (deployment, node, task, number) of every attempt that was reported as unknown.
+        tasks: the tasks that every node must have run.
+        nodes: the nodes' names.
+        key_of: gives (node, task, number) of an attempt's id.
     """
-    broken = []
-    starts = Counter((line.node, line.attempt) for line in lines if line.word == "start")
-    broken += [f"attempt {attempt} started {count} times on {node}" for (node, attempt), count in starts.items() if count > 1]
+    starts = Counter(line.attempt for line in lines if line.word == "start")
+    broken = [f"attempt {attempt} started {count} times" for attempt, count in starts.items() if count > 1]
+    broken += [f"{line.attempt} ran on {line.node}" for line in lines if key_of(line.attempt)[0] != line.node]
     succeeded = Counter((node, task) for _, node, task, _, ok in history if ok)
-    broken += [f"task {task} finished {count} times on {node}" for (node, task), count in succeeded.items() if count > 1]
-    ends = defaultdict(set)
-    for line in lines:
-        if line.word == "end":
-            ends[line.node].add(line.attempt)
-    finished = {(deployment, node, task, number) for deployment, node, task, number, _ in history}
-    reported = set(unknowns)
-    broken += [f"attempt {key} is finished and unknown at once" for key in finished & reported]
+    broken += [f"{task} finished {count} times on {node}" for (node, task), count in succeeded.items() if count > 1]
+    finished = {entry[:4] for entry in history}
+    broken += [f"attempt {key} is finished and unknown at once" for key in finished & set(unknowns)]
+    ended = {line.attempt for line in lines if line.word == "end"}
+    known = finished | set(unknowns)
+    for attempt in starts:
+        deployment = attempt.split(".", 1)[0]
+        if (deployment, *key_of(attempt)) not in known:
+            broken.append(f"attempt {attempt} started and the history says neither finished nor unknown")
+    for deployment, node, task, number, ok in history:
+        mine = [attempt for attempt in ended if attempt.startswith(f"{deployment}.") and key_of(attempt) == (node, task, number)]
+        if ok and task in tasks and not mine:
+            broken.append(f"{task} on {node} (attempt {number}) is reported as done and never ended there")
+    for node in nodes:
+        for task in tasks:
+            ran = sum(key_of(attempt)[:2] == (node, task) for attempt in starts)
+            doubtful = sum(key[1:3] == (node, task) for key in unknowns)
+            if not 1 <= ran <= 1 + doubtful:
+                broken.append(f"{task} started {ran} times on {node}, with {doubtful} reported as unknown")
     return broken

@@ -79,11 +79,6 @@ class Chaos:
             client.enable_plugin("chaos", "chaos", version="1.0.0")
             for node in self.nodes:
                 client.assign_node("chaos", node.name, ["chaos"])
-        self.ids = self._node_names()
-
-    def _node_names(self):
-        with contextlib.closing(self.server.database()) as database:
-            return dict(database.execute("select id, name from nodes").fetchall())
 
     def _logs(self):
         """All log lines now, read through the nodes' own file trees: no SSH, no server."""
@@ -154,12 +149,12 @@ class Chaos:
         return word is None
 
     def _classify(self, deployment, moment, before):
+        """What was under way at the kill; the server is dead, so the database tells what it had committed."""
         with contextlib.closing(self.server.database()) as database:
             known = evidence.committed(database, deployment)
-            sent = evidence.dispatched(database, deployment)
-        lines = [line for line in self._logs() if line not in before]
-        ends = {attempt for key, attempt in sent.items() if key in known}
-        return evidence.moment_of(lines, moment, ends)
+            key_of = evidence.names(database, deployment).key
+        lines = [line for line in self._logs() if line not in before and line.attempt.startswith(f"{deployment}.")]
+        return evidence.moment_of(lines, moment, lambda attempt: key_of(attempt) in known)
 
     # Reboots
 
@@ -238,34 +233,11 @@ class Chaos:
             self.found.violations.append(str(error))
             return
         mine = [line for line in lines if any(line.attempt.startswith(f"{deployment}.") for deployment in chain)]
-        if not mine:
-            self.found.violations.append(f"the nodes' logs say nothing of deployment {chain[0]}")
-        self.found.violations += evidence.judge(mine, history, unknowns)
-        self._count(mine, chain, unknowns)
-
-    def _count(self, mine, chain, unknowns):
-        """No task ran to its end twice, and a further start needs a reported unknown."""
-        starts = [line for line in mine if line.word == "start"]
-        for node in self.nodes:
-            for number in range(STEPS):
-                # DEPLOYMENT.TASK.NODE.N: the task's and the node's places in the plan are the same in all of a chain
-                own = [
-                    line for line in starts if line.node == node.name and line.attempt.split(".")[1] == self._place(mine, number)
-                ]
-                doubtful = [
-                    key for key in unknowns if key[1] in {node.name, self._id(node.name)} and key[2].endswith(f"step{number}")
-                ]
-                if len(own) > 1 + len(doubtful):
-                    self.found.violations.append(f"step{number} ran {len(own)} times on {node.name} in {chain}")
-                if not own:
-                    self.found.violations.append(f"step{number} never ran on {node.name} in {chain}, though it ended well")
-
-    def _place(self, lines, number):
-        places = sorted({int(line.attempt.split(".")[1]) for line in lines})
-        return str(places[number]) if number < len(places) else ""
-
-    def _id(self, name):
-        return next((key for key, value in self.ids.items() if value == name), name)
+        with contextlib.closing(self.server.database()) as database:
+            key_of = evidence.names(database, chain[0]).key
+        steps = {TASK.format(number) for number in range(STEPS)}
+        names = [node.name for node in self.nodes]
+        self.found.violations += evidence.judge(mine, history, unknowns, steps, names, key_of)
 
 
 def _own_pid():
