@@ -16,7 +16,7 @@ from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.expression import Expression, condition_source
 from stoker_sdk.model.finding import Finding
-from stoker_sdk.model.program import compile_expression
+from stoker_sdk.model.program import compile_expression, shorten
 
 from stoker.domain.node import Facts
 from stoker.planning.parts import PluginParts
@@ -92,33 +92,34 @@ def _faults(source: str, part: PluginParts, roles: set[str]) -> Iterator[tuple[s
     except ExpressionError as error:
         yield f"{error}.", "Write it in CEL."
         return
+    text = repr(shorten(source))
     bound = set(_BOUND.findall(source))
     for name in sorted(program.variables - VARIABLES - bound):
-        yield f"expression {source!r}: there is no variable {name!r}.", f"Use one of: {', '.join(sorted(VARIABLES))}."
+        yield f"expression {text}: there is no variable {name!r}.", f"Use one of: {', '.join(sorted(VARIABLES))}."
     for path in sorted(program.paths()):
         root = path.split(".", 1)[0]
         if root not in bound:
-            yield from _path_faults(source, path, part)
+            yield from _path_faults(text, path, part)
     for match in _ROLE.finditer(source):
         role = match[1] or match[2] or match[3] or ""
         if role not in roles and "has(" not in source:
-            yield f"expression {source!r}: no enabled plugin brings the role {role!r}.", "Correct the name, or enable its plugin."
+            yield f"expression {text}: no enabled plugin brings the role {role!r}.", "Correct the name, or enable its plugin."
 
 
-def _path_faults(source: str, path: str, part: PluginParts) -> Iterator[tuple[str, str]]:
+def _path_faults(text: str, path: str, part: PluginParts) -> Iterator[tuple[str, str]]:
     steps = path.split(".")
     for length in range(1, min(len(steps), 3)):
         parent = ".".join(steps[:length])
         known = _FIELDS.get(parent)
         if known is not None and steps[length] not in known:
-            yield f"expression {source!r}: {parent} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
+            yield f"expression {text}: {parent} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
             return
     if steps[0] == "settings" and len(steps) > 1:
         missing = _missing_setting(part.settings_schema, steps[1:])
         if missing is not None:
             name, there = missing
             remedy = f"Settings here: {', '.join(there)}." if there else "Declare it in the plugin's settings."
-            yield f"expression {source!r}: there is no setting {name!r}.", remedy
+            yield f"expression {text}: there is no setting {name!r}.", remedy
 
 
 def _missing_setting(schema: Mapping[str, object], steps: Sequence[str]) -> tuple[str, list[str]] | None:

@@ -12,7 +12,7 @@ import msgspec
 from stoker_sdk.errors import ExpressionError
 from stoker_sdk.model.expression import Condition, Expression, condition_source
 from stoker_sdk.model.finding import Finding
-from stoker_sdk.model.program import Program, compile_expression
+from stoker_sdk.model.program import Program, compile_expression, shorten
 
 from stoker.domain.secret import SecretSlot, Text
 from stoker.domain.snapshot import NodeInput, PluginInput
@@ -152,7 +152,10 @@ class Scope:
         result = self._run(source, label, "when")
         if not isinstance(result, bool):
             raise self._fault(
-                label, "when", f"condition {source!r} gives {result!r}, not true or false.", "Compare: == != < > in has()."
+                label,
+                "when",
+                f"condition {shorten(source)!r} gives {result!r}, not true or false.",
+                "Compare: == != < > in has().",
             )
         return result
 

@@ -27,7 +27,7 @@ def plugin(name: str, *contributions: Contribution, version: str = "1.0.0", **mo
         name=name,
         version=version,
         digest="0" * 64,
-        contributions=msgspec.json.decode(msgspec.json.encode(to_manifest(made)["contributions"])),
+        contributions=msgspec.json.decode(msgspec.json.encode(to_manifest(made).get("contributions", []))),
         **more,  # type: ignore[arg-type]
     )
 

@@ -197,7 +197,8 @@ def test_conditions_count_on_each_node() -> None:
     )
     nodes = [node("a"), node("b")]
     nodes = [
-        msgspec.structs.replace(item, facts=msgspec.structs.replace(item.facts, cpus=cpus)) for item, cpus in zip(nodes, (8, 2))
+        msgspec.structs.replace(item, facts=msgspec.structs.replace(item.facts, cpus=cpus))
+        for item, cpus in zip(nodes, (8, 2), strict=True)
     ]
     plan = make_plan(snapshot([some], nodes))
     assert "big\n" in text_of(plan, "a", "/etc/s")

@@ -16,6 +16,7 @@ from stoker_sdk.errors import ExpressionError
 MAX_SOURCE: Final = 4096
 """Longest text of an expression, in characters."""
 
+_SHOWN: Final = 160
 _PATH = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*\b(?!\s*\())*")
 _STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 
@@ -32,11 +33,11 @@ class Program:
             ExpressionError: the text is too long or is not CEL.
         """
         if len(source) > MAX_SOURCE:
-            raise ExpressionError(source[:60] + "...", f"it is longer than {MAX_SOURCE} characters")
+            raise ExpressionError(shorten(source), f"it is longer than {MAX_SOURCE} characters")
         try:
             self._program = cel.compile(source)
         except (ValueError, RuntimeError, TypeError) as error:
-            raise ExpressionError(source, str(error)) from error
+            raise ExpressionError(shorten(source), str(error)) from error
         self.source = source
         self.variables: frozenset[str] = frozenset(self._program.variables())
         """Names that the expression uses, those bound by ``map`` and the like included."""
@@ -62,8 +63,13 @@ class Program:
             result: object = self._program.execute(context if isinstance(context, cel.Context) else dict(context))
         except (ValueError, RuntimeError, TypeError, KeyError, IndexError, OverflowError) as error:
             reason = f"{error.args[0]!r} is not there" if isinstance(error, KeyError) and error.args else str(error)
-            raise ExpressionError(self.source, reason) from error
+            raise ExpressionError(shorten(self.source), reason) from error
         return result
+
+
+def shorten(source: str) -> str:
+    """An expression's text for a message."""
+    return source if len(source) <= _SHOWN else f"{source[: _SHOWN - 3]}..."
 
 
 @lru_cache(maxsize=4096)
