@@ -170,6 +170,12 @@ class SimulatedTransport:
         self._client: FleetClient | None = None
         self._opening = asyncio.Lock()
 
+    async def close(self) -> None:
+        """Close the connection to the fleet; links that are open say that the fleet is gone."""
+        if self._client is not None:
+            self._client.close()
+            await asyncio.sleep(0)  # the loop closes the socket in its next turn
+
     async def connect(self, target: NodeTarget, timeout: float = 15.0) -> SimulatedLink:
         """Connect, as ``Transport.connect`` says."""
         async with self._opening:

@@ -46,7 +46,7 @@ S_hello() {
   S_ID=
   read -r S_ID <"$S/id"
   [ -n "$S_ID" ] || { S_say "$1" error "$(head -c 4096 /dev/zero 2>&1 >"$S/.probe")"; rm -f "$S/.probe" "$S/id"; return; }
-  for f in "$S"/.new.* "$S"/.up.*; do
+  for f in "$S"/.new.*; do
     [ -e "$f" ] || continue
     p=${f#"$S"/.*.}
     p=${p%%.*}
@@ -76,12 +76,10 @@ S_text() { printf '%s\n' "$2" >"$t/$1"; }
 
 S_binary() { printf '%s' "$2" | base64 -d >"$t/$1" && [ "$(wc -c <"$t/$1")" -eq "$3" ]; }
 
-S_uploaded() { mv "$S/.up.${S_ME% *}-${S_ME#* }.$2" "$t/$1" && [ "$(wc -c <"$t/$1")" -eq "$3" ]; }
-
 # the attempt could not be written: say why, and leave nothing
 S_refuse() {
   e=$(head -c 65536 /dev/zero 2>&1 >"$t/probe")
-  rm -rf "$t" "$S"/.up."${S_ME% *}-${S_ME#* }".*
+  rm -rf "$t"
   S_say "$q" error "${e:-the attempt could not be written completely}"
 }
 
@@ -189,12 +187,10 @@ S_forget() {
   S_say "$q" done
 }
 
-# SEQUENCE, then F PATH... (content wanted) f PATH... (not), P NAME..., U NAME...: what is on the node
+# SEQUENCE PATH...: mode, owner, group and size of each, then the sums of the files among them
 S_observe() {
   q=$1
-  m=
   shift
-  files= packages= units=
   stat --printf='%f %U %G %a %s %n\0' -- "$@"
   printf '\0'
   for x; do [ -f "$x" ] && [ ! -L "$x" ] && [ -r "$x" ] && sha256sum -z -- "$x"; done
@@ -202,6 +198,7 @@ S_observe() {
   S_say "$q" seen
 }
 
+# SEQUENCE PATH...: what small files hold
 S_contents() {
   q=$1
   shift

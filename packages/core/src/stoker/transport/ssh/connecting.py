@@ -22,6 +22,15 @@ _KEX: Final = (
     "ecdh-sha2-nistp384",
     "diffie-hellman-group14-sha256",
 )
+_HOST_KEYS: Final = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
+_KINDS: Final = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 
 
 class SshTransport:
@@ -83,7 +92,9 @@ class SshTransport:
                 target.name, f"the credential is not a private key: {error}.", remedy="Add it again."
             ) from error
         known = asyncssh.import_known_hosts(f"* {' '.join(target.host_key.split()[:2])}\n") if target.host_key else None
-        algorithms = [target.host_key.split()[0]] if target.host_key else None
+        # the known key's kind first; if the node has another kind only, that is a changed key and not a failed exchange
+        kind = target.host_key.split()[0] if target.host_key else _HOST_KEYS[0]
+        algorithms = sorted(_HOST_KEYS, key=lambda name: _KINDS.get(name, name) != kind)
         try:
             return await asyncssh.connect(
                 target.address,
@@ -94,7 +105,7 @@ class SshTransport:
                 client_keys=keys,
                 agent_path=None,
                 known_hosts=known,
-                server_host_key_algs=algorithms or (),
+                server_host_key_algs=algorithms,
                 kex_algs=_KEX,
                 compression_algs=("none",),
                 keepalive_interval=15,

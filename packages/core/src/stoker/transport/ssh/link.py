@@ -16,7 +16,7 @@ import asyncssh
 from stoker.domain.action import Action, Materials, RebootAction
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import Facts, NodeIdentity, NodeTarget, Observation, ObservedFile, Watch
-from stoker.errors import AttemptExistsError, NodeError, NodeUnreachableError
+from stoker.errors import AttemptExistsError, NodeAuthenticationError, NodeError, NodeUnreachableError
 from stoker.transport.ssh import reading, scripts
 from stoker.transport.ssh.shell import Reply, Shell
 
@@ -71,7 +71,7 @@ class SshLink:
 
     async def execute(self, attempt: str, action: Action, materials: Materials, timeout: float) -> Outcome:
         """Claim, start and wait, as ``NodeLink.execute`` says."""
-        files = scripts.build(action, materials, self._root)
+        files = self._files(action, materials)
         parts = [f"S_begin %s {attempt}"]
         parts += [_text_part("run", files.run)]
         if files.before:
@@ -80,7 +80,7 @@ class SshLink:
             parts.append(_text_part("env", files.environment))
         for name, data in files.contents.items():
             parts.append(f"S_binary {name} {base64.b64encode(data).decode() or chr(39) * 2} {len(data)}")
-        request = f"{parts[0]} && {{ {' && '.join(parts[1:])} || {{ S_refuse; false; }}; }} && S_claim {timeout:g}"
+        request = f"{parts[0]} && {{ {' && '.join(parts[1:])} || {{ S_refuse; false; }}; }} && S_claim {timeout:.3f}"
         try:
             reply = await self._ask(request, timeout + GRACE)
         except NodeUnreachableError:
@@ -91,6 +91,15 @@ class SshLink:
             raise AttemptExistsError(self._target.name, f"attempt {attempt} was claimed before.")
         return self._outcome(reply)
 
+    def _files(self, action: Action, materials: Materials) -> scripts.AttemptFiles:
+        try:
+            files = scripts.build(action, materials, self._root)
+            if "\0" in files.run + files.before + files.environment:
+                raise ValueError("a text for the shell holds a NUL character")
+        except ValueError as error:
+            raise NodeError(self._target.name, f"the task cannot be run: {error}.", remedy="Mend the plugin's task.") from error
+        return files
+
     async def _after_reboot(self, attempt: str, timeout: float) -> Outcome:
         deadline = time.monotonic() + timeout + GRACE
         before = self.identity.boot_id
@@ -98,7 +107,7 @@ class SshLink:
             await asyncio.sleep(_REBOOT_PAUSE)
             try:
                 fresh = await self._reconnect()
-            except NodeUnreachableError:
+            except (NodeUnreachableError, NodeAuthenticationError):  # a node that boots may refuse logins for a moment
                 if time.monotonic() > deadline:
                     raise
                 continue

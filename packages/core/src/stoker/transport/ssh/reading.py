@@ -19,6 +19,8 @@ _FAMILIES = {
     "rocky": "redhat",
     "almalinux": "redhat",
 }
+_ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "generated")
+"""What needs no enabling, or cannot be enabled otherwise, counts as enabled."""
 
 
 def read_facts(output: bytes, boot_id: str) -> Facts:
@@ -105,5 +107,5 @@ def read_services(names: Sequence[str], output: bytes) -> dict[str, ObservedServ
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         known = fields.get("LoadState") not in ("not-found", None)
         active = fields.get("ActiveState") in ("active", "reloading", "activating")
-        found[name] = ObservedService(active=active, enabled=fields.get("UnitFileState", "").startswith("enabled"), known=known)
+        found[name] = ObservedService(active=active, enabled=fields.get("UnitFileState", "") in _ENABLED, known=known)
     return found

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
+from importlib import resources
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,7 +19,6 @@ from stoker.domain.action import (
     FileChange,
     FilesAction,
     Materials,
-    PackageChange,
     PackagesAction,
     RebootAction,
     ServiceAction,
@@ -33,17 +36,15 @@ class AttemptFiles(msgspec.Struct, kw_only=True):
     environment: str = ""
     """Assignments, secrets among them; deleted before the command starts."""
     contents: dict[str, bytes] = {}
-    """``c.N`` (deleted at the end, may be secret) or ``script``."""
+    """``c.N``: deleted at the end, because they may be secret."""
 
 
-_APT: Final = """\
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-apt_get() {
-  apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \\
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
-}
-if [ -n "$(dpkg --audit 2>/dev/null)" ]; then dpkg --configure -a; fi
-"""
+_FOLDER: Final = resources.files("stoker.transport.ssh")
+_LIBRARIES: Final = {name: (_FOLDER / f"{name}.sh").read_text() for name in ("files", "packages", "service", "wait")}
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOCK_SECONDS: Final = 600
+"""How long apt waits for another package manager on the node."""
+_LONGEST_NAME: Final = 200
 
 
 def build(action: Action, materials: Materials, root: str) -> AttemptFiles:
@@ -89,154 +90,62 @@ def _guard(unless: str, creates: str) -> str:
 
 
 def _command(action: CommandAction, materials: Materials) -> AttemptFiles:
+    for name in action.environment:
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is not a name for an environment variable")
     environment = "".join(f"export {name}={shlex.quote(materials.text(text))}\n" for name, text in action.environment.items())
     before = 'd=${0%/*}\nif [ -f "$d/env" ]; then . "$d/env"; rm -f "$d/env"; fi\n'
     before += f"cd {shlex.quote(action.directory)} || exit 1\n" + _guard(action.unless, action.creates)
     contents: dict[str, bytes] = {}
     if action.script:
-        contents["script"] = materials.content(action.script)
-        before += f'chmod 700 "$d/script"\nexec "$d/script" {shlex.join(action.arguments)}\n'
+        contents["c.script"] = materials.content(action.script)
+        before += f'chmod 700 "$d/c.script"\nexec "$d/c.script" {shlex.join(action.arguments)}\n'
     else:
         before += 'exec sh -e "$d/run"\n'
     return AttemptFiles(run=action.run, before=before, environment=environment, contents=contents)
 
 
-_FILES: Final = """\
-d=${0%/*}
-key() { printf '%s' "$1" | sed 's/%/%25/g; s,/,%2F,g'; }
-keep() { # PATH: what was there before us is kept once
-  k=$originals/$(key "$1")
-  if [ ! -e "$k" ] && [ ! -L "$k" ] && [ ! -e "$k.none" ]; then
-    if [ -e "$1" ] || [ -L "$1" ]; then cp -aT -- "$1" "$k.new" && mv -T -- "$k.new" "$k"; else : >"$k.none"; fi
-  fi
-}
-put() { # CONTENT PATH OWNER GROUP MODE
-  mkdir -p -- "${2%/*}"
-  keep "$2"
-  t=${2%/*}/.${2##*/}.stoker-new
-  cat -- "$d/$1" >"$t"
-  chown -- "$3:$4" "$t"
-  chmod -- "$5" "$t"
-  mv -fT -- "$t" "$2"
-  rm -f -- "$d/$1"
-}
-folder() { # PATH OWNER GROUP MODE
-  keep "$1"
-  mkdir -p -- "$1"
-  chown -- "$2:$3" "$1"
-  chmod -- "$4" "$1"
-}
-take() { # PATH
-  keep "$1"
-  rm -f -- "$1"
-}
-restore() { # PATH
-  k=$originals/$(key "$1")
-  if [ -e "$k" ] || [ -L "$k" ]; then
-    if [ -d "$k" ]; then rm -rf -- "$k"; else mv -fT -- "$k" "$1"; fi
-  elif [ -d "$1" ] && [ ! -L "$1" ]; then
-    rmdir -- "$1" 2>/dev/null || echo "left alone, because it is not empty: $1"
-  else
-    rm -f -- "$1"
-  fi
-  rm -f -- "$k.none"
-}
-mkdir -p "$originals"
-chmod 700 "$originals"
-"""
-
-
 def _files(action: FilesAction, materials: Materials, root: str) -> AttemptFiles:
     contents: dict[str, bytes] = {}
-    lines = [f"originals={shlex.quote(root)}/originals\n", _FILES]
+    lines = [f"FOLDER=${{0%/*}}\nORIGINALS={shlex.quote(root)}/originals\n", _LIBRARIES["files"]]
     lines += [_file_line(change, contents, materials) for change in action.files]
     return AttemptFiles(run="".join(lines), contents=contents)
 
 
+def _key(path: str) -> str:
+    """The name of a path's folder among the originals: one for each path, never too long."""
+    name = quote(path, safe="")
+    return name if len(name) <= _LONGEST_NAME else f"{name[:100]}-{hashlib.sha256(path.encode()).hexdigest()}"
+
+
 def _file_line(change: FileChange, contents: dict[str, bytes], materials: Materials) -> str:
-    path = shlex.quote(change.path)
-    owner, group, mode = shlex.quote(change.owner), shlex.quote(change.group), shlex.quote(change.mode)
-    match change.change:
-        case "write":
-            name = f"c.{len(contents)}"
-            contents[name] = materials.content(change.content)
-            return f"put {name} {path} {owner} {group} {mode}\n"
-        case "directory":
-            return f"folder {path} {owner} {group} {mode}\n"
-        case "remove":
-            return f"take {path}\n"
-        case "restore":
-            return f"restore {path}\n"
+    name = f"c.{len(contents)}"
+    words = [change.path, _key(change.path)]
+    if change.change == "write":
+        contents[name] = materials.content(change.content)
+        words = ["put", *words, name, change.owner, change.group, change.mode]
+    elif change.change == "directory":
+        words = ["directory", *words, change.owner, change.group, change.mode]
+    else:
+        words = [change.change, *words]
+    return shlex.join(words) + "\n"
 
 
 def _packages(action: PackagesAction) -> str:
-    install = [f"{item.name}={item.version}" if item.version else item.name for item in action.install]
-    names = [item.name for item in action.install]
-    apt = _APT
-    if install:
-        command = f"apt_get install --no-install-recommends {shlex.join(install)}"
-        apt += f"if ! {command} --simulate >/dev/null 2>&1; then apt_get update; fi\n"
-        apt += f"{command} || {{ apt_get update && {command}; }}\n"
-        apt += "".join(_constraint(item) for item in action.install if item.constraint)
+    lines = [f"LOCK={_LOCK_SECONDS}\n", _LIBRARIES["packages"], "recover\nwanted=\n"]
+    lines += [shlex.join(["want", item.name, item.version, item.constraint]) + "\n" for item in action.install]
+    lines.append("install_wanted\n")
+    lines += [shlex.join(["check", item.name, item.version, item.constraint]) + "\n" for item in action.install]
     if action.remove:
-        apt += f"apt_get purge {shlex.join(action.remove)}\n"
-    dnf = ""
-    if names:
-        dnf += f"dnf -q -y install {shlex.join(names)}\n"
-    if action.remove:
-        dnf += f"dnf -q -y remove {shlex.join(action.remove)}\n"
-    indented = "".join(f"  {line}\n" for line in dnf.splitlines())
-    return (
-        f"if command -v dnf >/dev/null 2>&1 && ! command -v apt-get >/dev/null 2>&1; then\n{indented}  exit 0\nfi\n"
-        "if ! command -v apt-get >/dev/null 2>&1; then echo 'neither apt-get nor dnf is on this node'; exit 1; fi\n" + apt
-    )
-
-
-_OPERATORS: Final = {">=": "ge", "<=": "le", ">": "gt", "<": "lt", "==": "eq", "!=": "ne"}
-
-
-def _constraint(item: PackageChange) -> str:
-    """Shell text that fails if the installed upstream version does not fit."""
-    name = shlex.quote(item.name)
-    text = f"v=$(dpkg-query -W -f '${{Version}}' {name}); v=${{v#*:}}; v=${{v%-*}}\n"
-    for part in item.constraint.split(","):
-        operator = next((sign for sign in (">=", "<=", "==", "!=", ">", "<") if part.strip().startswith(sign)), "")
-        if operator:
-            wanted = shlex.quote(part.strip()[len(operator) :].strip())
-            text += (
-                f'dpkg --compare-versions "$v" {_OPERATORS[operator]} {wanted} || '
-                f'{{ echo {name} "$v does not fit {part.strip()}"; exit 1; }}\n'
-            )
-    return text
+        lines.append(shlex.join(["purge", *action.remove]) + "\n")
+    return "".join(lines)
 
 
 def _service(action: ServiceAction) -> str:
-    name = shlex.quote(action.name)
-    lines = ["systemctl daemon-reload"]
-    if action.state == "stopped":
-        lines.append(f"if systemctl cat {name} >/dev/null 2>&1; then systemctl stop {name}; fi")
-        if action.enabled is False:
-            lines.append(f"if systemctl cat {name} >/dev/null 2>&1; then systemctl disable {name}; fi")
-        elif action.enabled:
-            lines.append(f"systemctl enable {name}")
-        return "\n".join(lines) + "\n"
-    if action.enabled is not None:
-        lines.append(f"systemctl {'enable' if action.enabled else 'disable'} {name}")
-    if action.restart:
-        verb = "reload-or-restart" if action.restart == "reload" else "restart"
-        lines.append(f"systemctl {verb} {name}")
-    else:
-        lines.append(f"systemctl start {name}")
-    lines.append(f"systemctl is-active {name} || {{ systemctl status --no-pager -n 20 {name}; exit 1; }}")
-    return "\n".join(lines) + "\n"
+    enabled = "" if action.enabled is None else "yes" if action.enabled else "no"
+    return _LIBRARIES["service"] + shlex.join(["service", action.name, action.state, enabled, action.restart]) + "\n"
 
 
 def _wait_for(action: WaitForAction) -> str:
-    pause = f"{action.interval:g}"
-    if action.file:
-        return f"until [ -e {shlex.quote(action.file)} ]; do sleep {pause}; done\n"
-    probe = shlex.quote(f": >/dev/tcp/{action.host}/{action.port}")
-    return (
-        "command -v bash >/dev/null || { echo 'waiting for a port needs bash on the node'; exit 1; }\n"
-        f"until timeout 5 bash -c {probe} 2>/dev/null; do sleep {pause}; done\n"
-    )
+    port = "" if action.port is None else str(action.port)
+    return _LIBRARIES["wait"] + shlex.join(["wait_for", action.host, port, action.file, f"{action.interval:g}"]) + "\n"

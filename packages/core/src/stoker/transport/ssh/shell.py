@@ -88,7 +88,10 @@ class Shell:
                 end = self._buffer.find(b"\n", found + len(mark))
                 if end >= 0:
                     words = self._buffer[found + len(mark) : end].decode(errors="replace").split()
-                    output = self._buffer[:found]
+                    # what an abandoned request left comes first; it ends with its own mark
+                    stale = self._buffer.rfind(f"\n@{self._token} ".encode(), 0, found)
+                    begin = self._buffer.index(b"\n", stale + 1) + 1 if stale >= 0 else 0
+                    output = self._buffer[begin:found]
                     self._buffer = self._buffer[end + 1 :]
                     return Reply(output, words or ["error"])
             searched = len(self._buffer)

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+# Functions for a packages action: apt on the Debian family, dnf on the Red Hat family.
+export DEBIAN_FRONTEND=noninteractive DEBIAN_PRIORITY=critical UCF_FORCE_CONFFOLD=1 APT_LISTCHANGES_FRONTEND=none NEEDRESTART_SUSPEND=1
+fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+if command -v apt-get >/dev/null; then FAMILY=debian; elif command -v dnf >/dev/null; then FAMILY=redhat; else
+  fail "neither apt-get nor dnf is on this node: its packages cannot be managed"
+fi
+
+apt() {
+  apt-get -y -q -o DPkg::Lock::Timeout="$LOCK" -o APT::Install-Recommends=false \
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
+}
+
+# an installation that was broken off is finished first
+recover() {
+  [ "$FAMILY" = debian ] || return 0
+  [ -z "$(dpkg --audit)" ] && [ -z "$(find /var/lib/dpkg/updates -type f -name '[0-9]*' 2>/dev/null)" ] && return 0
+  echo "dpkg was interrupted: finishing what it began"
+  while ! x=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
+    case $x in *"lock"*) sleep 3 ;; *) printf '%s\n' "$x"; break ;; esac
+  done
+  apt -f install
+}
+
+# NAME -> its installed version, or nothing
+installed() {
+  if [ "$FAMILY" = debian ]; then
+    x=$(dpkg-query -W -f '${db:Status-Status} ${Version}\n' -- "$1" 2>/dev/null | grep '^installed ') || return 0
+    printf '%s\n' "${x#installed }"
+  else
+    rpm -q --qf '%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n' -- "$1" 2>/dev/null || :
+  fi
+}
+
+# A OPERATOR B: compare two versions
+compare() {
+  if [ "$FAMILY" = debian ]; then
+    dpkg --compare-versions "$1" "$2" "$3"
+    return
+  fi
+  first=$(printf '%s\n%s\n' "$1" "$3" | sort -V | head -n 1)
+  case $2 in
+    eq) [ "$1" = "$3" ] ;;
+    ne) [ "$1" != "$3" ] ;;
+    ge) [ "$first" = "$3" ] ;;
+    le) [ "$first" = "$1" ] ;;
+    gt) [ "$1" != "$3" ] && [ "$first" = "$3" ] ;;
+    lt) [ "$1" != "$3" ] && [ "$first" = "$1" ] ;;
+  esac
+}
+
+# VERSION CONSTRAINTS (comma-separated, on the upstream version)
+fits() {
+  upstream=${1#*:}
+  case $upstream in *-*) upstream=${upstream%-*} ;; esac
+  rest=$2,
+  while [ -n "$rest" ]; do
+    part=$(printf %s "${rest%%,*}" | tr -d ' ')
+    rest=${rest#*,}
+    case $part in
+      '') continue ;;
+      '>='*) op=ge ;; '<='*) op=le ;; '=='*) op=eq ;; '!='*) op=ne ;;
+      '>'*) op=gt ;; '<'*) op=lt ;; '='*) op=eq ;; [0-9]*) op=eq ;;
+      *) fail "the constraint $part on a package's version is not understood" ;;
+    esac
+    compare "$upstream" $op "$(printf %s "$part" | sed 's/^[<>=!]*//')" || return 1
+  done
+}
+
+# NAME VERSION CONSTRAINTS: add to $wanted what is not there yet
+want() {
+  have=$(installed "$1")
+  if [ -n "$have" ] && { [ -z "$2" ] || [ "$have" = "$2" ]; } && fits "$have" "$3"; then
+    echo "$1 $have is installed"
+    return 0
+  fi
+  if [ -z "$2" ]; then wanted="$wanted $1"; elif [ "$FAMILY" = debian ]; then wanted="$wanted $1=$2"; else wanted="$wanted $1-${2#0:}"; fi
+}
+
+# install $wanted; package lists are fetched when a name or version is not known, or a file has gone from the archive
+install_wanted() {
+  [ -n "$wanted" ] || return 0
+  if [ "$FAMILY" = redhat ]; then
+    dnf -y install --setopt=install_weak_deps=False $wanted
+    return
+  fi
+  fresh=
+  if ! apt-cache show $wanted >/dev/null 2>&1; then
+    apt update
+    fresh=1
+  fi
+  apt --allow-downgrades install $wanted && return 0
+  s=$?
+  [ -z "$fresh" ] || return $s
+  echo "trying again with fresh package lists"
+  apt update
+  apt --allow-downgrades install $wanted
+}
+
+# NAME VERSION CONSTRAINTS
+check() {
+  have=$(installed "$1")
+  if [ -z "$have" ]; then
+    [ -z "$2$3" ] && [ "$FAMILY" = debian ] && apt-cache showpkg -- "$1" 2>/dev/null | sed '1,/^Reverse Provides/d' | grep -q . && return 0
+    fail "package $1 is not installed"
+  fi
+  [ -z "$2" ] || [ "$have" = "$2" ] || fail "package $1: installed version $have is not the planned $2"
+  fits "$have" "$3" || fail "package $1: installed version $have does not fit $3"
+}
+
+# NAME...: purge these and nothing else
+purge() {
+  gone=
+  for x; do
+    if [ "$FAMILY" = debian ]; then
+      dpkg-query -W -f '${db:Status-Status}\n' -- "$x" 2>/dev/null | grep -qv '^not-installed' && gone="$gone $x"
+    elif [ -n "$(installed "$x")" ]; then
+      gone="$gone $x"
+    fi
+  done
+  [ -n "$gone" ] || return 0
+  if [ "$FAMILY" = redhat ]; then
+    dnf -y remove --noautoremove $gone
+    return
+  fi
+  others=$(apt-get -s -q purge $gone | sed -n 's/^\(Purg\|Remv\) \([^ :]*\).*/\2/p' | while read -r x; do
+    case "$gone " in *" $x "*) ;; *) printf ' %s' "$x" ;; esac
+  done)
+  [ -z "$others" ] || fail "not removed:$gone: other packages that nobody asked to remove would go with them:$others"
+  apt purge $gone
+}
