@@ -117,9 +117,10 @@ def test_a_full_disk_fails_that_node_with_a_reason(lab, client, environment):
         ended = finish(client, client.deploy("full", plan["id"]))
     finally:
         lab.run("n2", "umount -l /var/lib/stoker")
-    reasons = {node["node"]: node["reason"] for node in ended["nodes"]}
     assert ended["state"] == "degraded"
-    assert "space" in reasons["n2"].lower()
+    (failure,) = ended["failures"]
+    assert (failure["node"], failure["task"]) == ("n2", "full.touch")
+    assert "No space left" in failure["output"]
     assert log(lab, "n1", "/root/full") == ["x"]
     assert log(lab, "n2", "/root/full") == []
 

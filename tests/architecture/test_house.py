@@ -93,6 +93,8 @@ def test_nothing_of_this_machine_is_written_down() -> None:
     found = [
         file
         for file in tracked
-        if file != name(Path(__file__)) and (ROOT / file).is_file() and forbidden.search((ROOT / file).read_text(errors="replace"))
+        if file != name(Path(__file__))
+        and (ROOT / file).is_file()
+        and forbidden.search((ROOT / file).read_text(errors="replace"))
     ]
     assert not found

@@ -215,7 +215,7 @@ class _EventData(msgspec.Struct):
     answer: str = ""
 
 
-def _replay(item: InstanceHistory, row: Row[Any], *, own: bool) -> None:
+def _replay(item: InstanceHistory, row: Any, *, own: bool) -> None:  # noqa: ANN401  a row of six columns
     data = msgspec.json.decode(row.data, type=_EventData)
     if own:
         item.attempts = max(item.attempts, row.attempt)

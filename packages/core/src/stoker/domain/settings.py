@@ -74,7 +74,9 @@ def put(document: Json, path: Path, value: Json) -> None:
     """Set the value at a path whose parents are there."""
     parent = get(document, path[:-1])
     last = path[-1]
-    if (isinstance(parent, dict) and isinstance(last, str)) or (isinstance(parent, list) and isinstance(last, int)):
+    if isinstance(parent, dict) and isinstance(last, str):  # noqa: SIM114  one test for both would hide the types
+        parent[last] = value
+    elif isinstance(parent, list) and isinstance(last, int):
         parent[last] = value
 
 
@@ -149,7 +151,7 @@ def resolve_pointer(root: Schema, reference: str) -> Schema:
     return cast("Schema", target) if isinstance(target, Mapping) else {}
 
 
-def _load_nothing(uri: str) -> object:
+def _load_nothing(uri: str) -> dict[str, object]:
     raise ValueError(f"schemas load nothing from elsewhere: {uri}")
 
 

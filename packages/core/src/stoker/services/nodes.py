@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from stoker.db import tables
 from stoker.db.environments import bump_revision, find_environment
@@ -101,7 +102,7 @@ def _query() -> Select[tuple[object, ...]]:
 _ALL = _query()
 
 
-def _view(row: Row[tuple[object, ...]], roles: dict[str, list[str]]) -> NodeView:
+def _view(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
     (
         identity,
         name,

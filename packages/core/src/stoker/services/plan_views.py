@@ -81,8 +81,8 @@ def shown(text: Text) -> str:
 
 def summarize(plan: Plan) -> dict[str, object]:
     """The counts that a plan's summary shows, and its warnings."""
-    files = Counter(file.status for file in plan.files)
-    packages = Counter(package.status for package in plan.packages)
+    files: Counter[str] = Counter(file.status for file in plan.files)
+    packages: Counter[str] = Counter(package.status for package in plan.packages)
     checks = sum(1 for item in plan.instances if item.run and plan.tasks[item.task].kind == "check")
     running = sum(1 for item in plan.instances if item.run)
     counts = {

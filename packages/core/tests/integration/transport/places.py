@@ -18,7 +18,6 @@ from pathlib import Path
 import asyncssh
 import msgspec
 import pytest
-
 from stoker.domain.action import CommandAction
 from stoker.domain.node import NodeTarget
 from stoker.domain.secret import SecretSlot, Text
@@ -114,7 +113,12 @@ class SshPlace(Place):
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n"
         )
         self.target = NodeTarget(
-            id="1", name="here", address="127.0.0.1", port=self.port, user=self.owner, private_key=key.export_private_key().decode()
+            id="1",
+            name="here",
+            address="127.0.0.1",
+            port=self.port,
+            user=self.owner,
+            private_key=key.export_private_key().decode(),
         )
         self.transport = SshTransport(str(self.root))
         self.process = self.start()

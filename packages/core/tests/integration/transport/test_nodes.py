@@ -10,7 +10,6 @@ import hashlib
 import asyncssh
 import msgspec
 import pytest
-
 from stoker.domain.action import (
     CommandAction,
     FileChange,

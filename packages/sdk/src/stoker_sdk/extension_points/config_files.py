@@ -107,7 +107,12 @@ class WholeFile(_Entry, frozen=True, kw_only=True, tag="config_files.whole_file"
     def check(self) -> Iterable[Finding]:
         """Exactly one source."""
         if (self.content is None) == (self.template is None):
-            yield Finding(rule="C001", field="content", message="Give either content or template.", remedy="Remove one of the two, or add one.")
+            yield Finding(
+                rule="C001",
+                field="content",
+                message="Give either content or template.",
+                remedy="Remove one of the two, or add one.",
+            )
 
 
 POINT = ExtensionPoint(name="config_files", combines="patch", contributions=(ConfigFile, Option, ListItem, WholeFile))

@@ -38,10 +38,17 @@ class Role(Contribution, frozen=True, kw_only=True, tag="roles"):
     def check(self) -> Iterable[Finding]:
         """Limits must make sense together."""
         if self.max is not None and self.max < self.min:
-            yield Finding(rule="R001", field="max", message=f"max {self.max} is less than min {self.min}.", remedy="Raise max or lower min.")
+            yield Finding(
+                rule="R001", field="max", message=f"max {self.max} is less than min {self.min}.", remedy="Raise max or lower min."
+            )
         text = str(self.tolerance)
         if not (text.isdigit() or (text.endswith("%") and text[:-1].isdigit() and int(text[:-1]) <= 100)):
-            yield Finding(rule="R002", field="tolerance", message=f"{text!r} is neither a number nor a percentage.", remedy="Write e.g. 2 or '10%'.")
+            yield Finding(
+                rule="R002",
+                field="tolerance",
+                message=f"{text!r} is neither a number nor a percentage.",
+                remedy="Write e.g. 2 or '10%'.",
+            )
 
 
 POINT = ExtensionPoint(name="roles", combines="ordered set", contributions=(Role,))

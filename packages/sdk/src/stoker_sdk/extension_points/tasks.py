@@ -62,9 +62,16 @@ class Task(Contribution, frozen=True, kw_only=True):
     def check(self) -> Iterable[Finding]:
         """Ranges and trigger names."""
         if self.timeout <= 0:
-            yield Finding(rule="T001", field="timeout", message=f"{self.timeout} is not a time.", remedy="Give a number of seconds above 0.")
+            yield Finding(
+                rule="T001", field="timeout", message=f"{self.timeout} is not a time.", remedy="Give a number of seconds above 0."
+            )
         if self.retries < 0 or self.retry_interval < 0 or self.concurrency < 0:
-            yield Finding(rule="T002", field="retries", message="Retries, interval and concurrency cannot be negative.", remedy="Use 0 or more.")
+            yield Finding(
+                rule="T002",
+                field="retries",
+                message="Retries, interval and concurrency cannot be negative.",
+                remedy="Use 0 or more.",
+            )
         for index, trigger in enumerate(self.run_on):
             yield from check_trigger(trigger, f"run_on[{index}]")
 
@@ -73,7 +80,12 @@ def check_trigger(trigger: str, field: str) -> Iterable[Finding]:
     """A trigger names a file, a package or a task."""
     kind, _, name = trigger.partition(":")
     if kind not in ("file", "package", "task") or not name:
-        yield Finding(rule="T003", field=field, message=f"{trigger!r} is not a trigger.", remedy="Write file:/path, package:NAME or task:ID.")
+        yield Finding(
+            rule="T003",
+            field=field,
+            message=f"{trigger!r} is not a trigger.",
+            remedy="Write file:/path, package:NAME or task:ID.",
+        )
 
 
 class Shell(Task, frozen=True, kw_only=True, tag="tasks.shell"):
