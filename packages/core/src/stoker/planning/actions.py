@@ -25,7 +25,8 @@ from stoker.domain.action import (
 )
 from stoker.domain.secret import Text
 from stoker.planning.files import Contents
-from stoker.planning.values import Scope, is_shared, split_secrets, write_text
+from stoker.planning.secret_places import holds_secret
+from stoker.planning.values import Scope, is_shared, write_text
 
 
 class Actions:
@@ -52,13 +53,13 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def command_environment(scope: Scope, values: Mapping[str, Value], label: str, marker: str) -> dict[str, Text]:
+def command_environment(scope: Scope, values: Mapping[str, Value], label: str) -> dict[str, Text]:
     """Environment variables with their values; lists are joined by blanks."""
     result: dict[str, Text] = {}
     for name in sorted(values):
         value = scope.evaluate(values[name], label, f"environment.{name}")
         text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
-        result[name] = split_secrets(text, marker)
+        result[name] = scope.secrets.split(text)
     return result
 
 
@@ -68,10 +69,10 @@ def _blob(scope: Scope, path: str, label: str) -> str:
     return f"blob:{scope.plugin.name}:{path}"
 
 
-def _arguments(scope: Scope, task: tasks.Script, marker: str) -> list[str]:
+def _arguments(scope: Scope, task: tasks.Script) -> list[str]:
     value = scope.evaluate(list(task.arguments), task.label, "arguments")
     arguments = [write_text(item) for item in value] if isinstance(value, list) else []
-    if any(marker in argument for argument in arguments):
+    if any(holds_secret(argument) for argument in arguments):
         raise scope.fault(
             task.label, "arguments", "a secret cannot be an argument: it would show in the process list.", "Use environment."
         )
@@ -99,12 +100,14 @@ def _files(scope: Scope, task: tasks.Files, contents: Contents) -> FilesAction:
 
 def _wait_for(scope: Scope, task: tasks.WaitFor) -> WaitForAction:
     host = write_text(scope.evaluate(task.host, task.label, "host"))
+    if holds_secret(host):
+        raise scope.fault(task.label, "host", "a secret cannot be a host's name.", "Use a setting that is no secret.")
     if (task.port is None) == (task.file is None):
         raise scope.fault(task.label, "port", "give either port or file.", "Remove one of the two, or add one.")
     return WaitForAction(host=host, port=task.port, file=task.file or "", interval=task.interval)
 
 
-def build_action(scope: Scope, task: tasks.Task, contents: Contents, marker: str) -> Action:
+def build_action(scope: Scope, task: tasks.Task, contents: Contents) -> Action:
     """The action of a task on the node that the scope has entered; a service's restart is decided later.
 
     Raises:
@@ -113,13 +116,13 @@ def build_action(scope: Scope, task: tasks.Task, contents: Contents, marker: str
     unless, creates = task.unless or "", task.creates or ""
     match task:
         case tasks.Shell():
-            environment = command_environment(scope, task.environment, task.label, marker)
+            environment = command_environment(scope, task.environment, task.label)
             return CommandAction(run=task.run, environment=environment, directory=task.directory, unless=unless, creates=creates)
         case tasks.Script():
             return CommandAction(
                 script=_blob(scope, task.source, task.label),
-                arguments=_arguments(scope, task, marker),
-                environment=command_environment(scope, task.environment, task.label, marker),
+                arguments=_arguments(scope, task),
+                environment=command_environment(scope, task.environment, task.label),
                 directory=task.directory,
                 unless=unless,
                 creates=creates,
@@ -144,9 +147,9 @@ def build_action(scope: Scope, task: tasks.Task, contents: Contents, marker: str
             raise scope.fault(task.label, "point", "this kind of task is not known here.", "Upgrade Stoker.")
 
 
-def build_check(scope: Scope, check: HealthCheck, marker: str) -> CommandAction:
+def build_check(scope: Scope, check: HealthCheck) -> CommandAction:
     """The command of a health check."""
-    return CommandAction(run=check.run, environment=command_environment(scope, check.environment, check.label, marker))
+    return CommandAction(run=check.run, environment=command_environment(scope, check.environment, check.label))
 
 
 def varies(task: tasks.Task | HealthCheck) -> bool:

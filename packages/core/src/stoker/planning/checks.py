@@ -22,6 +22,7 @@ from stoker.planning.graph import order_definitions
 from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
+from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.values import Scope, ValueFault, sources
 
 _ALONE: Final = frozenset({"settings", "environment"})
@@ -31,8 +32,8 @@ _ALONE: Final = frozenset({"settings", "environment"})
 def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     """Everything that can be found when plugins are enabled together; the order of ``plugins`` does not matter."""
     staying = sorted((plugin for plugin in plugins if not plugin.removing), key=lambda plugin: plugin.name)
-    snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="\x02")
-    parts, findings = read_plugins(snapshot)
+    snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="")
+    parts, findings = read_plugins(snapshot, SecretPlaces(""))
     findings += _companions(staying)
     findings += _roles_twice(parts)
     findings += check_selectors(parts)
@@ -102,7 +103,7 @@ def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Fin
     known = [_known_before_nodes(part) for part in parts]
     for role in (*roles, ""):
         group = NodeClass(roles=(role,) if role else (), os_family="", nodes=[])
-        contents = Contents("\x02")
+        contents = Contents(SecretPlaces(""))
         programs, findings = file_programs(known, group, Origins(), contents)
         yield from findings
         for program in programs:

@@ -20,8 +20,9 @@ from stoker.planning.merge import ABSENT, Entry, Merger
 from stoker.planning.parts import NodeClass, Origins, PluginParts
 from stoker.planning.progress import PROGRESS
 from stoker.planning.rendering import UnwritableError, render
+from stoker.planning.secret_places import SecretPlaces, shown
 from stoker.planning.templates import render_template, template_settings, uses_node
-from stoker.planning.values import Scope, ValueFault, is_shared, shown, split_secrets, write_text
+from stoker.planning.values import Scope, ValueFault, is_shared, write_text
 
 NOT_MANAGED: Final = -1
 """Instead of a content's index: on this node the file is not managed."""
@@ -32,11 +33,11 @@ Status = Literal["create", "change", "drift", "same"]
 class Contents:
     """Texts with their provenance; equal ones are kept once for all nodes."""
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, secrets: SecretPlaces) -> None:
         """Start empty."""
         self.items: list[PlannedContent] = []
         self._index: dict[tuple[str, str], int] = {}
-        self._marker = marker
+        self._secrets = secrets
 
     def add(self, text: str, lines: list[list[int]]) -> int:
         """The index of a text."""
@@ -45,7 +46,7 @@ class Contents:
         if found is None:
             found = len(self.items)
             self._index[key] = found
-            pieces = split_secrets(text, self._marker)
+            pieces = self._secrets.split(text)
             self.items.append(PlannedContent(text=pieces, sha256=hashlib.sha256(shown(pieces).encode()).hexdigest(), lines=lines))
         return found
 

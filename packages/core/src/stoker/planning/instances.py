@@ -32,7 +32,6 @@ class TaskTemplate:
         self.name = source.definition.name
         self.plugin = source.definition.plugin
         self._tables = tables
-        self._marker = snapshot.marker
         self._secret_hashes = snapshot.secret_hashes
         member = source.task or source.check
         self._varies = member is not None and varies(member)
@@ -92,10 +91,10 @@ class TaskTemplate:
         if not scope.holds(self._when, self.source.definition.label):
             return _NOT_MADE
         if task is not None:
-            action = build_action(scope, task, self._tables.contents, self._marker)
+            action = build_action(scope, task, self._tables.contents)
             return self._tables.actions.add(action), self._own(scope, action)
         if check is not None:
-            return self._tables.actions.add(build_check(scope, check, self._marker)), ""
+            return self._tables.actions.add(build_check(scope, check)), ""
         return _NOT_MADE
 
     def _own(self, scope: Scope, action: Action) -> str:

@@ -20,6 +20,7 @@ from stoker_sdk.model.finding import Finding
 
 from stoker.domain.plan import Origin
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
+from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.values import Nodes, Scope, settings_of, sources
 
 FileEntry = ConfigFile | Option | ListItem | WholeFile
@@ -81,7 +82,7 @@ class Origins:
         return self._index[key]
 
 
-def read_plugins(snapshot: Snapshot) -> tuple[list[PluginParts], list[Finding]]:
+def read_plugins(snapshot: Snapshot, secrets: SecretPlaces) -> tuple[list[PluginParts], list[Finding]]:
     """Every plugin's contributions, ordered by the plugin's name; faults as findings."""
     findings: list[Finding] = []
     nodes = Nodes(snapshot.nodes)
@@ -96,9 +97,7 @@ def read_plugins(snapshot: Snapshot) -> tuple[list[PluginParts], list[Finding]]:
                 findings.extend(msgspec.structs.replace(finding, plugin=plugin.name) for finding in error.findings)
         read.append((plugin, contributions))
     roles = [item.name for _, contributions in read for item in contributions if isinstance(item, Role)]
-    parts = [
-        _sort(plugin, contributions, Scope(plugin, nodes, environment, snapshot.marker, roles)) for plugin, contributions in read
-    ]
+    parts = [_sort(plugin, contributions, Scope(plugin, nodes, environment, secrets, roles)) for plugin, contributions in read]
     return parts, findings
 
 

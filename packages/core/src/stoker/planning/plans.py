@@ -27,6 +27,7 @@ from stoker.planning.planned_tasks import planned_task
 from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
 from stoker.planning.role_limits import check_assignment, tolerances
+from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.tables import NodeState, Tables
 
 _SHOWN: Final = 5
@@ -65,8 +66,9 @@ class _Planner:
             plugins=sorted(snapshot.plugins, key=lambda plugin: plugin.name),
             nodes=sorted(snapshot.nodes, key=lambda node: node.name),
         )
-        self.tables = Tables(contents=Contents(snapshot.marker), actions=Actions(), origins=Origins())
-        self.parts, self.findings = read_plugins(self.snapshot)
+        secrets = SecretPlaces(snapshot.marker)
+        self.tables = Tables(contents=Contents(secrets), actions=Actions(), origins=Origins())
+        self.parts, self.findings = read_plugins(self.snapshot, secrets)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from stoker.planning.merge import MergedOption
+from stoker.planning.secret_places import holds_secret
 from stoker.planning.values import write_text
 
 Line: TypeAlias = tuple[str, list[int]]
@@ -82,6 +83,8 @@ def _plain(options: Sequence[MergedOption]) -> list[Line]:
 
 
 def _scalar(value: object) -> str:
+    if isinstance(value, str) and holds_secret(value):
+        return "'" + value.replace("'", "''") + "'"  # whatever the secret is, it stays a text
     if isinstance(value, str):
         plain = _PLAIN_SCALAR.fullmatch(value) and value.lower() not in _RESERVED and not re.match(r"[0-9.]", value)
         return value if plain else json.dumps(value, ensure_ascii=False)

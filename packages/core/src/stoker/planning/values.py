@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Values and conditions of one plugin, evaluated for each node; secrets stay opaque markers."""
+"""Values and conditions of one plugin, evaluated for each node; secrets stay opaque tokens."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stoker_sdk.model.expression import Condition, Expression, condition_source
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import Program, compile_expression, shorten
 
-from stoker.domain.secret import SecretSlot, Text
 from stoker.domain.snapshot import NodeInput, PluginInput
 from stoker.planning.progress import PROGRESS
+from stoker.planning.secret_places import SecretPlaces
 
 NODE_NAMES: Final = frozenset({"node"})
 """Variables that differ from node to node."""
@@ -89,11 +89,11 @@ class Scope:
     """What one plugin's expressions see; answers for a node that is set with ``enter``."""
 
     def __init__(
-        self, plugin: PluginInput, nodes: Nodes, environment: Mapping[str, str], marker: str, roles: Sequence[str]
+        self, plugin: PluginInput, nodes: Nodes, environment: Mapping[str, str], secrets: SecretPlaces, roles: Sequence[str]
     ) -> None:
         """Prepare the context that all of the plugin's expressions share."""
         self.plugin = plugin
-        self._marker = marker
+        self.secrets = secrets
         self.settings = self._mark(plugin.settings, "")
         by_role = {role: nodes.by_role.get(role, []) for role in {*roles, *nodes.by_role}}
         self.variables: dict[str, object] = {
@@ -114,7 +114,7 @@ class Scope:
     def _mark(self, value: object, path: str) -> object:
         if isinstance(value, dict):
             if "$secret" in value:
-                return f"{self._marker}{self.plugin.name}:{value['$secret']}:{value.get('version', 1)}{self._marker}"
+                return self.secrets.token(self.plugin.name, str(value["$secret"]), int(value.get("version", 1)))
             return {key: self._mark(item, f"{path}.{key}" if path else key) for key, item in value.items()}
         if isinstance(value, list):
             return [self._mark(item, f"{path}.{index}") for index, item in enumerate(value)]
@@ -261,24 +261,3 @@ def write_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
-
-
-def split_secrets(text: str, marker: str) -> Text:
-    """A text with its markers turned into secret slots; the text itself if there are none."""
-    if marker not in text:
-        return text
-    pieces = text.split(marker)
-    result: list[str | SecretSlot] = []
-    for index, piece in enumerate(pieces):
-        if index % 2 == 0:
-            if piece:
-                result.append(piece)
-        else:
-            plugin, name, version = piece.split(":")
-            result.append(SecretSlot(plugin, name, int(version)))
-    return result
-
-
-def shown(text: Text) -> str:
-    """A text as people see it: secrets by name."""
-    return text if isinstance(text, str) else "".join(str(piece) for piece in text)

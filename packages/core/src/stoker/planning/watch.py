@@ -12,6 +12,7 @@ from stoker_sdk.extension_points import tasks
 from stoker.domain.node import Watch
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.parts import NodeClass, PluginParts, classify, read_plugins
+from stoker.planning.secret_places import SecretPlaces
 
 
 class _Wanted(msgspec.Struct):
@@ -24,7 +25,7 @@ class _Wanted(msgspec.Struct):
 
 def watch_lists(snapshot: Snapshot) -> list[Watch]:
     """For each node of the snapshot, in its order, the files, packages and services to look at."""
-    parts, _ = read_plugins(snapshot)  # faults are told by the plan itself
+    parts, _ = read_plugins(snapshot, SecretPlaces(snapshot.marker))  # faults are told by the plan itself
     lists: list[Watch] = [Watch()] * len(snapshot.nodes)
     units = _services(parts)
     for node_class in classify(snapshot.nodes):

@@ -9,7 +9,7 @@ from stoker.domain.action import CommandAction
 from stoker.domain.node import Facts, Observation, ObservedFile, ObservedService
 from stoker.domain.plan import Plan, PlannedFile
 from stoker.domain.snapshot import Applied, AppliedFile, AppliedPackage, NodeInput, PluginInput, Snapshot
-from stoker.planning.values import shown
+from stoker.planning.secret_places import shown
 from stoker_sdk import Plugin
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.manifest import to_manifest

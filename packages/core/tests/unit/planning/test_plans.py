@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import carried_out, file_of, node, order, plugin, running, snapshot, text_of
+from making import MARKER, carried_out, file_of, node, order, plugin, running, snapshot, text_of
 from stoker.domain.action import FilesAction, PackagesAction, ServiceAction
-from stoker.domain.node import Observation, ObservedFile, ObservedService
+from stoker.domain.node import Facts, Observation, ObservedFile, ObservedService
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
 from stoker.planning.plans import make_plan
@@ -163,6 +163,33 @@ def test_secrets_keep_their_places_and_their_version_counts() -> None:
     assert file_of(edited, "a", "/etc/key").before == -1
 
 
+def test_a_plugin_cannot_name_the_secret_of_another() -> None:
+    owner = plugin("owner", settings={"key": {"$secret": "key", "version": 1}})
+    # All that a plugin sees of its own secret, turned against the other plugin in every way that a template has.
+    template = "{{ settings.mine }} {{ settings.mine | replace('thief', 'owner') | replace('mine', 'key') }}\n"
+    thief = plugin(
+        "thief",
+        config_files.WholeFile(path="/etc/loot", template="t.j2"),
+        settings={"mine": {"$secret": "mine", "version": 1}},
+        templates={"t.j2": template},
+    )
+    plan = make_plan(snapshot([owner, thief], [node("a")]))
+    assert "owner" not in text_of(plan, "a", "/etc/loot")
+    assert MARKER not in msgspec.json.encode(plan).decode()
+    assert text_of(plan, "a", "/etc/loot").count("<secret thief.mine v1>") >= 1
+
+
+def test_a_secret_in_yaml_stays_a_text() -> None:
+    keep = plugin(
+        "keep",
+        config_files.ConfigFile(path="/etc/y", format="yaml"),
+        config_files.Option(path="/etc/y", key="password", value=ref.settings.key),
+        settings={"key": {"$secret": "key", "version": 3}},
+    )
+    plan = make_plan(snapshot([keep], [node("a")]))
+    assert text_of(plan, "a", "/etc/y").endswith("password: '<secret keep.key v3>'\n")
+
+
 def test_a_secret_is_no_argument() -> None:
     script = tasks.Script(id="s", roles=["*"], source="s.sh", arguments=[ref.settings.key])
     bad = plugin("vault", script, settings={"key": {"$secret": "key", "version": 1}}, blobs={"s.sh": "0"})
@@ -195,11 +222,7 @@ def test_conditions_count_on_each_node() -> None:
         config_files.Option(path="/etc/s", key="name", value=ref.node.name),
         tasks.Shell(id="only-a", roles=["*"], run="x", when="node.name == 'a'"),
     )
-    nodes = [node("a"), node("b")]
-    nodes = [
-        msgspec.structs.replace(item, facts=msgspec.structs.replace(item.facts, cpus=cpus))
-        for item, cpus in zip(nodes, (8, 2), strict=True)
-    ]
+    nodes = [node("a", facts=Facts(cpus=8)), node("b", facts=Facts(cpus=2))]
     plan = make_plan(snapshot([some], nodes))
     assert "big\n" in text_of(plan, "a", "/etc/s")
     assert "big\n" not in text_of(plan, "b", "/etc/s")
