@@ -53,6 +53,11 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
                 return rule
         return None
 
+    def guard(self, node: str, text: str) -> bool:
+        """Whether a rule for guards (its ``match`` begins with ``unless``) says that there is nothing to do."""
+        fitting = (rule for rule in self.rules if rule.match.startswith("unless") and fnmatch(node, rule.node))
+        return any(rule.exit_status == 0 and re.search(rule.match, text) for rule in fitting)
+
     def fault(self, node: str) -> NodeFaults:
         """The first faults that fit a node."""
         return next((fault for fault in self.faults if fnmatch(node, fault.node)), NodeFaults())

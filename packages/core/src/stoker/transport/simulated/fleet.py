@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from stoker.domain.action import Action, CommandAction, FilesAction, PackagesAction, RebootAction, ServiceAction
+from stoker.domain.action import Action, CommandAction, FilesAction, PackagesAction, RebootAction, ServiceAction, WaitForAction
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import NodeIdentity, ObservedService, Watch
 from stoker.transport.simulated.behaviour import Behaviour, Rule
@@ -24,6 +24,8 @@ from stoker.transport.simulated.model import ModelledFile, ModelledNode, SpoolRo
 
 _REQUEST: Final = msgspec.msgpack.Decoder(Request)
 _TIMED_OUT: Final = 124
+_LOOK: Final = 0.05
+"""Seconds between two looks for an awaited file."""
 
 
 class Change(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -160,8 +162,11 @@ class Fleet:
         node.spool[request.attempt] = row
         now = time.time()
         node.starts.append((request.attempt, now))
+        if self._spared(node, request.action):
+            row.outcome = Outcome(exit_status=0, changed=False, started_at=now, finished_at=now)
+            return row, None
         rule = self.behaviour.rule(node.name, command_text(request.action)) if self.behaviour.rules else None
-        if rule is None or not (rule.delay or rule.hang):
+        if not _waits(node, request.action) and (rule is None or not (rule.delay or rule.hang)):
             _finish(node, row, request, rule, now)
         else:
             row.done = asyncio.Event()
@@ -169,6 +174,17 @@ class Fleet:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return row, rule
+
+    def _spared(self, node: ModelledNode, action: Action) -> bool:
+        """Whether a guard says that there is nothing to do; ``unless`` is false if the table does not know ``unless TEXT``."""
+        if node.spared(action):
+            return True
+        unless = action.unless if isinstance(action, CommandAction | RebootAction) else ""
+        return bool(unless) and self.behaviour.guard(node.name, f"unless {unless}")
+
+
+def _waits(node: ModelledNode, action: Action | None) -> bool:
+    return isinstance(action, WaitForAction) and bool(action.file) and action.file not in node.files
 
 
 def _look(node: ModelledNode, attempt: str) -> SpoolEntry:
@@ -186,27 +202,30 @@ def _finish(node: ModelledNode, row: SpoolRow, request: Request, rule: Rule | No
     if rule is not None and rule.exit_status != 0:
         row.outcome = Outcome(exit_status=rule.exit_status, output=rule.output, started_at=started, finished_at=now)
     else:
-        changed, pretended = node.apply(request.action, request.contents)
-        output = rule.output if rule is not None else ""
+        applied = node.apply(request.action, request.contents)
         row.outcome = Outcome(
-            exit_status=0,
-            output=output,
-            changed=changed,
+            exit_status=applied.exit_status,
+            output=rule.output if rule is not None else applied.output,
             started_at=started,
             finished_at=now,
-            simulated=pretended and rule is None,
+            simulated=applied.pretended and rule is None,
         )
     if row.done is not None:
         row.done.set()
 
 
-async def _run_slowly(node: ModelledNode, row: SpoolRow, request: Request, rule: Rule, started: float) -> None:
+async def _run_slowly(node: ModelledNode, row: SpoolRow, request: Request, rule: Rule | None, started: float) -> None:
     boot = node.boot_id
-    await asyncio.sleep(request.timeout if rule.hang else min(rule.delay, request.timeout))
+    deadline = started + request.timeout
+    end = deadline if rule is not None and rule.hang else started + (rule.delay if rule is not None else 0.0)
+    await asyncio.sleep(min(end, deadline) - started)
+    while _waits(node, request.action) and time.time() < deadline:
+        await asyncio.sleep(_LOOK)  # noqa: ASYNC110  the node looks again and again, as a real one does
     if node.boot_id != boot:
         return  # the node rebooted meanwhile; what ran is gone
-    if rule.hang or rule.delay > request.timeout:
-        row.outcome = Outcome(exit_status=_TIMED_OUT, output=rule.output, started_at=started, finished_at=time.time())
+    if end >= deadline or _waits(node, request.action):
+        output = rule.output if rule is not None else ""
+        row.outcome = Outcome(exit_status=_TIMED_OUT, output=output, started_at=started, finished_at=time.time())
         if row.done is not None:
             row.done.set()
     else:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from stoker.domain.action import Action, CommandAction, FilesAction, Materials
+from stoker.domain.action import Action, CommandAction, FilesAction, Materials, RebootAction
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import Facts, NodeIdentity, NodeTarget, Observation, Watch
 from stoker.errors import (
@@ -134,9 +134,12 @@ class SimulatedLink:
             texts = {name: materials.text(value) for name, value in action.environment.items()}
             if action.script:
                 contents = {action.script: materials.content(action.script)}
-        return await self._ask(
+        outcome = await self._ask(
             Outcome, "execute", attempt=attempt, action=action, contents=contents, texts=texts, timeout=timeout
         )
+        if isinstance(action, RebootAction):
+            self.identity = await self._ask(NodeIdentity, "connect")
+        return outcome
 
     async def look(self, attempt: str) -> SpoolEntry:
         """What the spool says of an attempt."""

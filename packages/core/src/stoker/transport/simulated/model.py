@@ -24,6 +24,7 @@ from stoker.domain.action import (
 )
 from stoker.domain.attempt import Outcome
 from stoker.domain.node import Disk, Facts, Nic, Observation, ObservedFile, ObservedService, Watch
+from stoker.transport.simulated.versions import fits
 
 _TEXT_LIMIT = 256 * 1024
 
@@ -36,6 +37,15 @@ class ModelledFile(msgspec.Struct):
     owner: str = "root"
     group: str = "root"
     mode: str = "0644"
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of an action on the model."""
+
+    exit_status: int = 0
+    output: str = ""
+    pretended: bool = False
+    """Whether nothing of it is modelled."""
 
 
 class SpoolRow(msgspec.Struct):
@@ -118,34 +128,42 @@ class ModelledNode:
         for name, service in self.services.items():
             self.services[name] = ObservedService(active=service.enabled, enabled=service.enabled)
 
-    def apply(self, action: Action, contents: Mapping[str, bytes]) -> tuple[bool, bool]:
-        """Do what an action says to the model; answers whether it changed something and whether it was only pretended."""
+    def spared(self, action: Action) -> bool:
+        """Whether the guard ``creates`` says that there is nothing to do."""
+        return isinstance(action, CommandAction | RebootAction) and action.creates in self.files
+
+    def apply(self, action: Action, contents: Mapping[str, bytes]) -> Applied:
+        """Do what an action says to the model."""
         match action:
             case PackagesAction():
-                return self._packages(action), False
+                return self._packages(action)
             case FilesAction():
                 for change in action.files:
                     self._file(change, contents)
-                return True, False
+                return Applied()
             case ServiceAction():
                 enabled = self.services.get(action.name, ObservedService()).enabled if action.enabled is None else action.enabled
                 self.services[action.name] = ObservedService(active=action.state == "started", enabled=enabled)
-                return True, False
+                return Applied()
             case RebootAction():
                 self.reboot()
-                return True, False
+                return Applied()
             case WaitForAction():
-                return True, action.file not in self.files
+                return Applied(pretended=action.port is not None)
             case CommandAction():
-                return not (action.creates and action.creates in self.files), True
+                return Applied(pretended=True)
 
-    def _packages(self, action: PackagesAction) -> bool:
-        before = dict(self.packages)
+    def _packages(self, action: PackagesAction) -> Applied:
         for item in action.install:
-            self.packages.setdefault(item.name, item.version or "1.0-simulated")
+            version = item.version or self.packages.get(item.name) or "1.0-simulated"
+            self.packages[item.name] = version
+            if not fits(version, item.constraint):
+                return Applied(
+                    exit_status=1, output=f"package {item.name}: installed version {version} does not fit {item.constraint}\n"
+                )
         for name in action.remove:
             self.packages.pop(name, None)
-        return before != self.packages
+        return Applied()
 
     def _file(self, change: FileChange, contents: Mapping[str, bytes]) -> None:
         if change.change == "restore":
@@ -155,9 +173,9 @@ class ModelledNode:
             else:
                 self.files[change.path] = original
             return
+        self.originals.setdefault(change.path, msgspec.structs.replace(file) if (file := self.files.get(change.path)) else None)
         if change.change == "remove":
             self.files.pop(change.path, None)
             return
-        self.originals.setdefault(change.path, self.files.get(change.path))
         content = None if change.change == "directory" else contents[change.content]
         self.files[change.path] = ModelledFile(content, change.owner, change.group, change.mode)
