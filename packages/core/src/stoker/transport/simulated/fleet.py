@@ -219,8 +219,8 @@ async def _run_slowly(node: ModelledNode, row: SpoolRow, request: Request, rule:
     deadline = started + request.timeout
     end = deadline if rule is not None and rule.hang else started + (rule.delay if rule is not None else 0.0)
     await asyncio.sleep(min(end, deadline) - started)
-    while _waits(node, request.action) and time.time() < deadline:
-        await asyncio.sleep(_LOOK)  # noqa: ASYNC110  the node looks again and again, as a real one does
+    while _waits(node, request.action) and time.time() < deadline:  # noqa: ASYNC110  it looks again and again, as a real node does
+        await asyncio.sleep(_LOOK)
     if node.boot_id != boot:
         return  # the node rebooted meanwhile; what ran is gone
     if end >= deadline or _waits(node, request.action):
