@@ -148,9 +148,15 @@ class SshPlace(Place):
         return "".join(path.read_bytes().decode(errors="replace") for path in self.root.rglob("*") if path.is_file())
 
     async def cut(self, link: NodeLink, attempt: str) -> None:
-        running = asyncio.create_task(super().cut(link, attempt))
-        await asyncio.sleep(0.5)
-        link._connections[-1].abort()  # type: ignore[attr-defined]
+        await cut_ssh(link, attempt)
+
+
+async def cut_ssh(link: NodeLink, attempt: str) -> None:
+    """Lose the connection half a second into a command of a second and a half."""
+    running = asyncio.create_task(link.execute(attempt, CommandAction(run=CUT), Given(), 30))
+    await asyncio.sleep(0.5)
+    link._connections[-1].abort()  # type: ignore[attr-defined]
+    with pytest.raises(NodeUnreachableError):
         await running
 
 
@@ -173,7 +179,7 @@ class LabPlace(Place):
         return await asyncio.to_thread(self.lab.run, self.node.name, "find /var/lib/stoker -type f -exec cat {} +")
 
     async def cut(self, link: NodeLink, attempt: str) -> None:
-        await SshPlace.cut(self, link, attempt)  # type: ignore[arg-type]
+        await cut_ssh(link, attempt)
 
     async def reboot(self) -> None:
         await asyncio.to_thread(self.lab.reboot, self.node.name)

@@ -219,12 +219,15 @@ async def test_packages(machine, given):
 
 async def test_services(machine, given):
     link = await machine.connect()
-    start, stop = ServiceAction(name="cron"), ServiceAction(name="cron", state="stopped", enabled=False)
+    unit = b"[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+    files = FilesAction(files=[FileChange(path="/etc/systemd/system/suite.service", content="0")])
+    assert (await link.execute("1.9.0.1", files, given({"0": unit}), 20)).ok
+    start, stop = ServiceAction(name="suite"), ServiceAction(name="suite", state="stopped", enabled=False)
     for number, (action, wanted) in enumerate([(stop, False), (start, True), (stop, False), (start, True)]):
         outcome = await link.execute(f"1.{number}.0.1", action, given(), 60)
         assert outcome.ok, outcome.output
-        seen = (await link.observe(Watch(services=["cron", "no-such-unit"]))).services
-        assert (seen["cron"].active, seen["cron"].enabled, seen["cron"].known) == (wanted, wanted, True)
+        seen = (await link.observe(Watch(services=["suite", "no-such-unit"]))).services
+        assert (seen["suite"].active, seen["suite"].enabled, seen["suite"].known) == (wanted, wanted, True)
         assert not seen["no-such-unit"].known
     await link.close()
 
