@@ -110,7 +110,7 @@ def check_schema(plugin: str, schema: Schema) -> list[Finding]:
     hidden = sorted(set(_hidden_secrets(schema, schema, "", reachable=True, seen=frozenset())))
     return [
         Finding(
-            rule="S004",
+            rule="N004",
             message=f"the secret at {place} stands in an alternative or an open map, where it could be stored in the clear.",
             remedy="Put secrets into plain fields, optional fields, groups or repeatable groups.",
             plugin=plugin,
@@ -216,7 +216,7 @@ class _Walk:
         if "additionalProperties" not in schema and "patternProperties" not in schema:
             for name in sorted(value.keys() - known.keys()):
                 options = ", ".join(sorted(known)) or "none"
-                self._fault("S002", (*path, name), "there is no such setting.", f"Use one of: {options}.")
+                self._fault("N002", (*path, name), "there is no such setting.", f"Use one of: {options}.")
         for name, field in known.items():
             merged = {**self._resolve(field), **field}
             if name not in value:
@@ -260,12 +260,12 @@ class _Walk:
         if not isinstance(source, str):
             return True
         if _LOOPS.search(_QUOTED.sub("''", source)):
-            self._fault("S005", path, f"its condition {source!r} has a loop.", "Conditions of settings compare values only.")
+            self._fault("N005", path, f"its condition {source!r} has a loop.", "Conditions of settings compare values only.")
             return True
         try:
             return compile_expression(source).evaluate({"settings": self.document, "item": get(self.document, path[:-1])}) is True
         except ExpressionError as error:
-            self._fault("S005", path, f"its condition cannot be decided: {error.reason}.", "Mend x-when in the plugin's schema.")
+            self._fault("N005", path, f"its condition cannot be decided: {error.reason}.", "Mend x-when in the plugin's schema.")
             return True
 
     def _secret(self, path: Path, how: object, *, required: bool) -> None:
@@ -287,13 +287,13 @@ class _Walk:
         if dotted(path) in missing:
             if any(secret.path == path for secret in self.secrets) and get(self.document, path) not in (None, ""):
                 self._fault(
-                    "S003",
+                    "N003",
                     path,
                     f"the secret does not fit its schema ({keyword}).",
                     "See the plugin's description of the setting.",
                 )
             return
-        self._fault("S003", path, f"{error.message}.", "See the plugin's description of the setting.")
+        self._fault("N003", path, f"{error.message}.", "See the plugin's description of the setting.")
 
     def _fault(self, rule: str, path: Path, message: str, remedy: str) -> None:
         self.faults.append(self._finding(rule, path, message, remedy))
@@ -302,7 +302,7 @@ class _Walk:
         title = field.get("title")
         what = f" ({title})" if title else ""
         self.missing.append(
-            self._finding("S001", path, f"it is required{what} and not given.", "Give it a value in the plugin's settings.")
+            self._finding("N001", path, f"it is required{what} and not given.", "Give it a value in the plugin's settings.")
         )
 
     def _finding(self, rule: str, path: Path, message: str, remedy: str) -> Finding:

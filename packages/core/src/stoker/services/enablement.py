@@ -53,6 +53,8 @@ class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Manifest(msgspec.Struct):
     contributions: list[dict[str, object]] = []
+    requires_plugins: list[str] = []
+    conflicts_plugins: list[str] = []
 
 
 class _Candidate(msgspec.Struct):
@@ -260,7 +262,8 @@ def _one(connection: Connection, environment: object, plugin: str) -> EnabledPlu
 
 
 def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
-    contributions = msgspec.json.decode(candidate.manifest, type=_Manifest).contributions
+    manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
+    contributions = manifest.contributions
     looked = _look(candidate)
     templates: dict[str, str] = {}
     blobs: dict[str, str] = {}
@@ -278,6 +281,8 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
         templates=templates,
         blobs=blobs,
         removing=candidate.removing,
+        requires=manifest.requires_plugins,
+        conflicts=manifest.conflicts_plugins,
     )
 
 

@@ -111,7 +111,7 @@ class SecretStore:
 
     def _finding(self, place: str, message: str, remedy: str) -> Finding:
         return Finding(
-            rule="S006",
+            rule="N006",
             message=f"setting {place}: {message}",
             remedy=remedy,
             plugin=self._plugin,
