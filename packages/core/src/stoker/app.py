@@ -43,18 +43,22 @@ from stoker.transport import Transport
 from stoker.transport.simulated import SimulatedTransport
 from stoker.transport.ssh import SshTransport
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("stoker.app")  # also when this module is the program
 MAX_BODY = 16 * 1024 * 1024
 DRAIN_SECONDS = 5
 
 
-def build_context(config: ServerConfig) -> ServerContext:
-    """Open everything that a server works with; the first time, make it."""
+def open_vault(config: ServerConfig) -> Vault:
+    """The data folder's vault; the first time, make both."""
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     config.data_dir.chmod(0o700)
+    return Vault.open(config.data_dir / "master.key")
+
+
+def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
+    """Open everything that a server works with; the first time, make it."""
     database = Database(config.database_url)
     database.migrate()
-    vault = Vault.open(config.data_dir / "master.key")
     store = PluginStore(config.data_dir / "plugins")
     with database.read() as connection:
         rows = connection.execute(select(tables.plugins.c.name, tables.plugins.c.version))
@@ -177,9 +181,9 @@ def serve(config: ServerConfig) -> None:
         ConfigurationError: the configuration does not fit, or another server uses the data folder.
     """
     with _alone(config):
-        logging.basicConfig(level=config.log_level.upper())
-        context = build_context(config)
-        _set_up_logging(config, context.vault)
+        vault = open_vault(config)
+        _set_up_logging(config, vault)
+        context = build_context(config, vault)
         certificate, key = _tls(config)
         settings = uvicorn.Config(
             build_app(context),

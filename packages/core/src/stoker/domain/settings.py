@@ -123,8 +123,8 @@ def check_schema(plugin: str, schema: Schema) -> list[Finding]:
 
 def _hidden_secrets(root: Schema, schema: object, place: str, *, reachable: bool, seen: frozenset[str]) -> Iterator[str]:
     if isinstance(schema, list):
-        for index, option in enumerate(schema):
-            yield from _hidden_secrets(root, option, f"{place}[{index}]", reachable=reachable, seen=seen)
+        for option in schema:
+            yield from _hidden_secrets(root, option, place, reachable=reachable, seen=seen)
         return
     if not isinstance(schema, Mapping):
         return

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Shared fixtures: bundles made in memory, a server's context on a temporary data folder, a client, a real server process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from litestar.testing import TestClient
+from stoker.app import build_app, build_context, open_vault
+from stoker.config import ServerConfig
+from stoker.services.context import ServerContext
+from stoker_sdk import Plugin
+from stoker_sdk.bundle import write_bundle
+from stoker_sdk.manifest import to_manifest
+from stoker_sdk.model.contribution import Contribution
+
+MakeBundle = Callable[..., bytes]
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """Make a bundle: ``make_bundle(*contributions, name=..., version=..., files={path: bytes}, **fields)``."""
+
+    def make(
+        *contributions: Contribution,
+        name: str = "motd",
+        version: str = "1.0.0",
+        files: dict[str, bytes] | None = None,
+        **fields: object,
+    ) -> bytes:
+        plugin = Plugin(name=name, version=version, title=f"Plugin {name}", contributions=contributions, **fields)
+        target = tmp_path / f"{name}-{version}.stoker"
+        write_bundle(to_manifest(plugin), {path: (data, False) for path, data in (files or {}).items()}, target)
+        return target.read_bytes()
+
+    return make
+
+
+@pytest.fixture
+def server_context(tmp_path: Path) -> Iterator[ServerContext]:
+    config = ServerConfig(data_dir=tmp_path / "data", max_upload_bytes=4 * 1024 * 1024)
+    context = build_context(config, open_vault(config))
+    yield context
+    context.database.close()
+
+
+@pytest.fixture
+def client(server_context: ServerContext) -> Iterator[TestClient]:
+    """A client that is let in."""
+    token = server_context.config.token_file.read_text().strip()
+    with TestClient(build_app(server_context), base_url="http://localhost:8550", raise_server_exceptions=False) as opened:
+        opened.headers["Authorization"] = f"Bearer {token}"
+        yield opened
+
+
+class RunningServer:
+    """A real server process on a data folder; it can be killed and started again."""
+
+    def __init__(self, data_dir: Path, **fields: object) -> None:
+        self.data_dir = data_dir
+        self.fields = fields
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = data_dir.with_suffix(".log")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def start(self) -> None:
+        config = ServerConfig(data_dir=self.data_dir, port=self.port, **self.fields)
+        document = msgspec.json.encode(config, enc_hook=str).decode()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "stoker.app", "--config-json", document], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended: {self.log.read_text()}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{config.url}/api/health", verify=False).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the server does not answer: {self.log.read_text()}")
+
+    def client(self) -> httpx.Client:
+        token = (self.data_dir / "admin-token").read_text().strip()
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.kill(self.process.pid, how)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Start real servers: ``start_server(data_dir=..., **fields of ServerConfig)``; all are killed at the end."""
+    started: list[RunningServer] = []
+
+    def start(data_dir: Path | None = None, **fields: object) -> RunningServer:
+        server = RunningServer(data_dir or tmp_path / "server-data", **fields)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+
+
+@pytest.fixture
+def running_server(start_server: Callable[..., RunningServer]) -> RunningServer:
+    return start_server()
