@@ -49,7 +49,9 @@ class Demo:
         if self.console.is_terminal:
             self.environment["FORCE_COLOR"] = "1"
         self.server: subprocess.Popen[bytes] | None = None
-        self.lab = Lab(self.folder / "lab", _LAB, progress=lambda text: self.console.print(f"  {text}", style="dim"))
+        self.lab = Lab(
+            self.folder / "lab", _LAB, owner=os.getpid(), progress=lambda text: self.console.print(f"  {text}", style="dim")
+        )
         missing = self.lab.check()
         self.simulated = simulated or bool(missing)
         self.why = "as you asked" if simulated else "; ".join(missing)

@@ -110,7 +110,9 @@ class PlannedInstance(msgspec.Struct, frozen=True, array_like=True):
     inputs: str
     """Hash of everything that the result depends on."""
     run: str = ""
-    """Why it runs: ``new``, ``inputs``, ``drift``, ``triggered``, ``always``, ``remove``, ``check``; empty: skipped, nothing changed."""
+    """Why it runs: ``new``, ``inputs``, ``drift``, ``triggered``, ``always``, ``remove``, ``check``.
+
+    Empty: skipped, nothing changed."""
 
 
 class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):

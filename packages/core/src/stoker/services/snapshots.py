@@ -90,8 +90,9 @@ def gather(context: ServerContext, environment: str) -> Gathered:
 def refuse_incomplete(connection: Connection, environment_id: str, name: str) -> None:
     """Raise PlanningError if settings of enabled plugins are incomplete."""
     if problems := incomplete(connection, environment_id):
+        shown = "; ".join(problem.message for problem in problems[:_FINDINGS_SHOWN])
         raise PlanningError(
-            f"environment {name}: settings are incomplete: {'; '.join(problem.message for problem in problems[:_FINDINGS_SHOWN])}",
+            f"environment {name}: settings are incomplete: {shown}",
             remedy="Set the fields that are named.",
             findings=problems,
         )
