@@ -27,13 +27,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def bundle(plugin, folder, files=None):
-    """The bytes of a plugin's bundle; ``files`` is the folder of what it ships."""
-    shipped = {}
-    for path in sorted(files.rglob("*")) if files else ():
-        if path.is_file():
-            shipped[path.relative_to(files).as_posix()] = (path.read_bytes(), os.access(path, os.X_OK))
-    return Path(write_bundle(to_manifest(plugin), shipped, folder)).read_bytes()
+def bundle(plugin, folder):
+    """The bytes of the bundle of a plugin without files."""
+    return Path(write_bundle(to_manifest(plugin), {}, folder)).read_bytes()
 
 
 class Server:

@@ -5,12 +5,14 @@
 import hashlib
 import re
 import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.plugins import site_plugin as site
-from tests.acceptance.server import add_nodes, bundle, deploy
+from tests.acceptance.plugins.site import site_plugin as site
+from tests.acceptance.server import add_nodes, deploy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -43,7 +45,9 @@ def sha256(lab, node, path):
 
 
 def test_install_enable_and_plan(server, client, nodes, tmp_path):
-    client.install_plugin(bundle(site.plugin, tmp_path, site.FILES))
+    build = [Path(sys.executable).with_name("stoker-plugin"), "build", str(Path(site.__file__).parent), "--output", str(tmp_path)]
+    subprocess.run(build, check=True, capture_output=True)
+    server.cli("plugins", "install", tmp_path / "site-1.0.0.stoker")
     add_nodes(client, nodes)
     assert [node["status"] for node in client.nodes()] == ["online"] * 3
     client.create_environment("lab")

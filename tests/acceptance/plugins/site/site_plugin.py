@@ -2,13 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plugin of the acceptance suite: packages, merged and whole files, a secret, commands in order, a service, removal."""
 
-from pathlib import Path
-
 import pydantic
 from stoker_sdk import Dependency, Plugin, ref
 from stoker_sdk.extension_points import config_files, health_checks, node_packages, roles, settings, tasks
 
-FILES = Path(__file__).with_name("site")
 CONF = "/etc/site/site.conf"
 BANNER = "/etc/site/banner"
 SECRET = "/etc/site/secret"
