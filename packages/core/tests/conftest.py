@@ -60,7 +60,7 @@ def server_context(tmp_path: Path) -> Iterator[ServerContext]:
 def client(server_context: ServerContext) -> Iterator[TestClient]:
     """A client that is let in."""
     token = server_context.config.token_file.read_text().strip()
-    with TestClient(build_app(server_context), base_url="http://localhost:8550", raise_server_exceptions=False) as opened:
+    with TestClient(build_app(server_context), base_url="http://127.0.0.1:8550", raise_server_exceptions=False) as opened:
         opened.headers["Authorization"] = f"Bearer {token}"
         yield opened
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from stoker.api.listing import Listing
 from stoker.services import credentials
@@ -22,19 +24,19 @@ class NewCredential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @post("/", sync_to_thread=True)
-def add_credential(context: ServerContext, data: NewCredential) -> CredentialView:
+def add_credential(context: NamedDependency[ServerContext], data: JSONBody[NewCredential]) -> CredentialView:
     """Keep a private key, or make one; answers the public part."""
     return credentials.add(context, data.name, data.private_key)
 
 
 @get("/", sync_to_thread=True)
-def list_credentials(context: ServerContext) -> Listing[CredentialView]:
+def list_credentials(context: NamedDependency[ServerContext]) -> Listing[CredentialView]:
     """All credentials, public parts only."""
     return Listing(credentials.list_all(context))
 
 
 @delete("/{credential:str}", sync_to_thread=True)
-def remove_credential(context: ServerContext, credential: str) -> None:
+def remove_credential(context: NamedDependency[ServerContext], credential: FromPath[str]) -> None:
     """Forget a credential that no node uses."""
     credentials.remove(context, credential)
 

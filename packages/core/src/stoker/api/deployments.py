@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from stoker.api.listing import Listing
@@ -33,49 +35,53 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @post("/environments/{env:str}/deployments", sync_to_thread=True, status_code=HTTP_201_CREATED)
-def start_deployment(context: ServerContext, env: str, data: NewDeployment) -> DeploymentView:
+def start_deployment(
+    context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewDeployment]
+) -> DeploymentView:
     """Carry out a plan."""
     return deployments.start(context, env, data.plan)
 
 
 @get("/environments/{env:str}/deployments", sync_to_thread=True)
-def list_deployments(context: ServerContext, env: str) -> Listing[DeploymentView]:
+def list_deployments(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[DeploymentView]:
     """The environment's deployments, newest first."""
     return Listing(deployments.list_all(context, env))
 
 
 @get("/deployments/{deployment:str}", sync_to_thread=True)
-def show_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+def show_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """One deployment with its nodes, failures and open questions."""
     return deployments.show(context, deployment)
 
 
 @get("/deployments/{deployment:str}/attempts", sync_to_thread=True)
-def list_attempts(context: ServerContext, deployment: str, node: str = "", task: str = "") -> Listing[AttemptView]:
+def list_attempts(
+    context: NamedDependency[ServerContext], deployment: FromPath[str], node: FromQuery[str] = "", task: FromQuery[str] = ""
+) -> Listing[AttemptView]:
     """Every attempt of every task on every node."""
     return Listing(deployments.attempts(context, deployment, node, task))
 
 
 @post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK)
-def stop_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+def stop_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """End it gracefully."""
     return deployments.stop(context, deployment)
 
 
 @post("/deployments/{deployment:str}/retry", sync_to_thread=True, status_code=HTTP_201_CREATED)
-def retry_deployment(context: ServerContext, deployment: str) -> DeploymentView:
+def retry_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """Go on from what failed, as a new deployment."""
     return deployments.retry(context, deployment)
 
 
 @post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK)
-def answer_question(context: ServerContext, deployment: str, data: Answer) -> DeploymentView:
+def answer_question(context: NamedDependency[ServerContext], deployment: FromPath[str], data: JSONBody[Answer]) -> DeploymentView:
     """Say what became of an unknown attempt."""
     return deployments.answer(context, deployment, data.node, data.task, data.answer)
 
 
 @post("/environments/{env:str}/checks", sync_to_thread=True, status_code=HTTP_200_OK)
-def run_checks(context: ServerContext, env: str) -> Listing[CheckView]:
+def run_checks(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[CheckView]:
     """Run the environment's health checks now."""
     return Listing(checks.run(context, env))
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Router, delete, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
@@ -46,43 +48,50 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 @post("/", sync_to_thread=True)
-def create_environment(context: ServerContext, data: NewEnvironment) -> EnvironmentView:
+def create_environment(context: NamedDependency[ServerContext], data: JSONBody[NewEnvironment]) -> EnvironmentView:
     """Make an environment."""
     return environments.create(context, data.name)
 
 
 @get("/", sync_to_thread=True)
-def list_environments(context: ServerContext) -> Listing[EnvironmentView]:
+def list_environments(context: NamedDependency[ServerContext]) -> Listing[EnvironmentView]:
     """All environments."""
     return Listing(environments.list_all(context))
 
 
 @get("/{env:str}", sync_to_thread=True)
-def show_environment(context: ServerContext, env: str) -> EnvironmentView:
+def show_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> EnvironmentView:
     """One environment."""
     return environments.show(context, env)
 
 
 @delete("/{env:str}", sync_to_thread=True)
-def delete_environment(context: ServerContext, env: str) -> None:
+def delete_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> None:
     """Delete an environment without nodes."""
     environments.remove(context, env)
 
 
 @get("/{env:str}/plugins", sync_to_thread=True)
-def list_environment_plugins(context: ServerContext, env: str) -> Listing[EnabledPluginView]:
+def list_environment_plugins(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[EnabledPluginView]:
     """The plugins of an environment."""
     return Listing(enablement.list_all(context, env))
 
 
 @get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
-def show_environment_plugin(context: ServerContext, env: str, plugin: str) -> EnabledPluginView:
+def show_environment_plugin(
+    context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]
+) -> EnabledPluginView:
     """One plugin of an environment with its settings."""
     return enablement.show(context, env, plugin)
 
 
 @put("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
-def enable_plugin(context: ServerContext, env: str, plugin: str, data: EnableRequest | None = None) -> EnabledPluginView:
+def enable_plugin(
+    context: NamedDependency[ServerContext],
+    env: FromPath[str],
+    plugin: FromPath[str],
+    data: JSONBody[EnableRequest | None] = None,
+) -> EnabledPluginView:
     """Enable a plugin, or change its version or settings."""
     wanted = data or EnableRequest()
     given = None if wanted.settings is None else msgspec.json.decode(msgspec.json.encode(wanted.settings))
@@ -90,32 +99,34 @@ def enable_plugin(context: ServerContext, env: str, plugin: str, data: EnableReq
 
 
 @delete("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, status_code=HTTP_200_OK)
-def disable_plugin(context: ServerContext, env: str, plugin: str) -> DisableAnswer:
+def disable_plugin(context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]) -> DisableAnswer:
     """Disable a plugin: gone at once, or with the next deployment if something of it was deployed."""
     left = enablement.disable(context, env, plugin)
     return DisableAnswer(state="gone" if left is None else left.state)
 
 
 @get("/{env:str}/roles", sync_to_thread=True)
-def list_roles(context: ServerContext, env: str) -> Listing[RoleView]:
+def list_roles(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[RoleView]:
     """The roles that an environment's plugins bring."""
     return Listing(roles.list_all(context, env))
 
 
 @get("/{env:str}/nodes", sync_to_thread=True)
-def list_environment_nodes(context: ServerContext, env: str) -> Listing[NodeView]:
+def list_environment_nodes(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[NodeView]:
     """The nodes of an environment."""
     return Listing(nodes.list_of_environment(context, env))
 
 
 @put("/{env:str}/nodes/{node:str}", sync_to_thread=True)
-def assign_node(context: ServerContext, env: str, node: str, data: Assignment) -> NodeView:
+def assign_node(
+    context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str], data: JSONBody[Assignment]
+) -> NodeView:
     """Put a node into an environment with exactly these roles."""
     return roles.assign(context, env, node, data.roles)
 
 
 @delete("/{env:str}/nodes/{node:str}", sync_to_thread=True, status_code=HTTP_200_OK)
-def unassign_node(context: ServerContext, env: str, node: str) -> NodeView:
+def unassign_node(context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str]) -> NodeView:
     """Take a node out: at once, or with the next deployment if something was deployed to it."""
     return roles.unassign(context, env, node)
 

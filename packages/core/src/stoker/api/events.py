@@ -10,7 +10,8 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 from sqlalchemy import Row
 
@@ -23,7 +24,9 @@ _BATCH = 1000
 
 @get("/deployments/{deployment:str}/events")
 async def follow_events(
-    context: ServerContext, deployment: str, last_event_id: Annotated[int, Parameter(header="Last-Event-ID")] = 0
+    context: NamedDependency[ServerContext],
+    deployment: FromPath[str],
+    last_event_id: Annotated[int, HeaderParameter(name="Last-Event-ID")] = 0,
 ) -> Stream:
     """Events after ``Last-Event-ID``; the stream ends after the event with which the deployment ends."""
     await asyncio.to_thread(_state, context, deployment)

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
@@ -14,37 +16,37 @@ from stoker.services.nodes import NewNode, NodeView
 
 
 @post("/", sync_to_thread=True)
-def add_node(context: ServerContext, data: NewNode) -> NodeView:
+def add_node(context: NamedDependency[ServerContext], data: JSONBody[NewNode]) -> NodeView:
     """Add a node; ``refresh`` connects to it."""
     return nodes.add(context, data)
 
 
 @get("/", sync_to_thread=True)
-def list_nodes(context: ServerContext) -> Listing[NodeView]:
+def list_nodes(context: NamedDependency[ServerContext]) -> Listing[NodeView]:
     """All nodes with their facts."""
     return Listing(nodes.list_all(context))
 
 
 @get("/{node:str}", sync_to_thread=True)
-def show_node(context: ServerContext, node: str) -> NodeView:
+def show_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
     """One node with its facts."""
     return nodes.show(context, node)
 
 
 @delete("/{node:str}", sync_to_thread=True)
-def remove_node(context: ServerContext, node: str) -> None:
+def remove_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> None:
     """Forget a node that belongs to no environment."""
     nodes.remove(context, node)
 
 
 @post("/{node:str}/refresh", sync_to_thread=True, status_code=HTTP_200_OK)
-def refresh_node(context: ServerContext, node: str) -> NodeView:
+def refresh_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
     """Connect to a node and read its facts; the first host key that it shows is trusted."""
     return nodes.refresh(context, node)
 
 
 @post("/{node:str}/forget-host-key", sync_to_thread=True, status_code=HTTP_200_OK)
-def forget_host_key(context: ServerContext, node: str) -> NodeView:
+def forget_host_key(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
     """Forget a node's host key, e.g. after it was installed anew."""
     return nodes.forget_host_key(context, node)
 

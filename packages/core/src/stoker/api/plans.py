@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from stoker.api.listing import Listing
 from stoker.services import plan_views, plans
@@ -17,45 +18,52 @@ from stoker.services.plans import PlanView
 
 
 @post("/environments/{env:str}/plans", sync_to_thread=True)
-def create_plan(context: ServerContext, env: str) -> PlanView:
+def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
     """Look at the environment's nodes and plan."""
     return plans.create_plan(context, env)
 
 
 @get("/environments/{env:str}/plans", sync_to_thread=True)
-def list_plans(context: ServerContext, env: str) -> Listing[PlanView]:
+def list_plans(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[PlanView]:
     """The environment's plans, newest first."""
     return Listing(plans.list_all(context, env))
 
 
 @get("/plans/{plan:str}", sync_to_thread=True)
-def show_plan(context: ServerContext, plan: str) -> PlanView:
+def show_plan(context: NamedDependency[ServerContext], plan: FromPath[str]) -> PlanView:
     """One plan's summary."""
     return plans.show(context, plan)
 
 
 @get("/plans/{plan:str}/files", sync_to_thread=True)
 def plan_files(
-    context: ServerContext, plan: str, node: str = "", everything: Annotated[bool, Parameter(query="all")] = False
+    context: NamedDependency[ServerContext],
+    plan: FromPath[str],
+    node: FromQuery[str] = "",
+    everything: Annotated[bool, QueryParameter(name="all")] = False,
 ) -> Listing[FileView]:
     """The files of a plan with their diffs; unchanged ones with ``all=true``."""
     return Listing(plan_views.file_views(plans.load(context, plan).plan, node=node, everything=everything))
 
 
 @get("/plans/{plan:str}/packages", sync_to_thread=True)
-def plan_packages(context: ServerContext, plan: str, node: str = "") -> Listing[PackageView]:
+def plan_packages(
+    context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = ""
+) -> Listing[PackageView]:
     """The packages of a plan."""
     return Listing(plan_views.package_views(plans.load(context, plan).plan, node=node))
 
 
 @get("/plans/{plan:str}/tasks", sync_to_thread=True)
-def plan_tasks(context: ServerContext, plan: str, node: str = "") -> Listing[TaskView]:
+def plan_tasks(context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = "") -> Listing[TaskView]:
     """The tasks that a plan runs, in order."""
     return Listing(plan_views.task_views(plans.load(context, plan).plan, node=node))
 
 
 @get("/plans/{plan:str}/explain", sync_to_thread=True)
-def explain_line(context: ServerContext, plan: str, node: str, path: str, line: int) -> ExplainView:
+def explain_line(
+    context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
+) -> ExplainView:
     """Where one line of a planned file came from."""
     stored = plans.load(context, plan)
     return plan_views.explain(stored.plan, stored.id, node, path, line)

@@ -8,7 +8,9 @@ import asyncio
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
+from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
+from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from stoker.api.listing import Listing
@@ -24,7 +26,7 @@ class UploadTooLargeError(ClientException):
 
 
 @post("/", request_max_body_size=None)
-async def install_plugin(context: ServerContext, request: Request[Any, Any, Any]) -> Response[PluginView]:
+async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:
     """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
     limit = context.config.max_upload_bytes
     data = bytearray()
@@ -37,19 +39,19 @@ async def install_plugin(context: ServerContext, request: Request[Any, Any, Any]
 
 
 @get("/", sync_to_thread=True)
-def list_plugins(context: ServerContext) -> Listing[PluginView]:
+def list_plugins(context: NamedDependency[ServerContext]) -> Listing[PluginView]:
     """All installed plugin versions."""
     return Listing(plugins.list_all(context))
 
 
 @get("/{name:str}/{version:str}", sync_to_thread=True)
-def show_plugin(context: ServerContext, name: str, version: str) -> PluginView:
+def show_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> PluginView:
     """One installed plugin version."""
     return plugins.show(context, name, version)
 
 
 @delete("/{name:str}/{version:str}", sync_to_thread=True)
-def uninstall_plugin(context: ServerContext, name: str, version: str) -> None:
+def uninstall_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> None:
     """Uninstall a plugin version that no environment uses."""
     plugins.uninstall(context, name, version)
 
