@@ -133,7 +133,8 @@ def _ansible(folder: Path) -> float:
         "[defaults]\nforks = 50\nhost_key_checking = False\ndeprecation_warnings = False\n"
         f"local_tmp = {folder}/local\nremote_tmp = {folder}/remote\n"
         "[ssh_connection]\npipelining = True\n"
-        f"ssh_args = -o ControlMaster=auto -o ControlPersist=20s -o KexAlgorithms=curve25519-sha256\ncontrol_path_dir = {folder}/cp\n"
+        "ssh_args = -o ControlMaster=auto -o ControlPersist=20s -o KexAlgorithms=curve25519-sha256\n"
+        f"control_path_dir = {folder}/cp\n"
     )
     environment = {**os.environ, "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home")}
     before = _children()

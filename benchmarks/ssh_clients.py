@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Clients of the SSH benchmark, each in a process of its own: ``python -m benchmarks.ssh_clients KIND FOLDER``; prints CPU seconds.
+"""Clients of the SSH benchmark, each in a process of its own; ``python -m benchmarks.ssh_clients KIND FOLDER`` prints CPU seconds.
 
 The folder holds ``ports.json`` and ``key``; imports are done before the clock starts.
 """

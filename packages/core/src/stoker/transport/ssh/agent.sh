@@ -118,10 +118,13 @@ exit $s'
 
 # SEQUENCE FOLDER STATUS: the tail of the output and the end; the process status if the end could not be written
 S_result() {
-  [ -s "$2/out" ] && tail -c 16384 "$2/out"
+  o=
+  # read first, so that all leaves in one write and one packet; the dot keeps empty lines at the end
+  [ -s "$2/out" ] && o=$(tail -c 16384 "$2/out" && echo .)
   x=
   [ -e "$2/end" ] && read -r x <"$2/end"
-  if [ -n "$x" ]; then S_say "$1" end "$x"; else S_say "$1" gone "$3"; fi
+  if [ -n "$x" ]; then x="end $x"; else x="gone $3"; fi
+  printf '%s\n@%s %s %s\n' "${o%.}" "$S_TOKEN" "$1" "$x"
 }
 
 # FOLDER -> $state, $boot

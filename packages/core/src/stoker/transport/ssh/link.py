@@ -149,13 +149,7 @@ class SshLink:
             connection.abort()
 
     async def _ask(self, request: str, timeout: float = 120.0) -> Reply:
-        try:
-            return await asyncio.wait_for(self._shell.ask(request), timeout)
-        except TimeoutError as error:
-            await self.close()
-            raise NodeUnreachableError(
-                self._target.name, f"it did not answer within {timeout:g} seconds.", remedy="Check the node; it may hang."
-            ) from error
+        return await self._shell.ask(request, timeout)
 
     def _outcome(self, reply: Reply) -> Outcome:
         """``end STATUS CHANGED UPTIME_AT_START UPTIME_AT_END``, or ``gone STATUS``."""
