@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Deployments: started, stopped, retried, answered for, and their history."""
+"""Deployments: carrying out plans, their history, and health checks on demand."""
 
 from __future__ import annotations
 
@@ -8,81 +8,95 @@ from typing import Literal
 
 import msgspec
 from litestar import Router, get, post
-from litestar.status_codes import HTTP_200_OK
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from stoker.api.listing import Listing
-from stoker.services import deployments
+from stoker.services import checks, deployments
+from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
-from stoker.services.deployment_views import AttemptView, DeploymentView
+from stoker.services.deployments import AttemptView, DeploymentView
 
 
 class NewDeployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to deploy."""
+    """What to carry out."""
 
     plan: str | None = None
-    """A plan's id; a new plan is made if none is given."""
+    """A plan's id; without one a plan is made first."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person found out about an attempt."""
+    """What became of an attempt of which nobody knows whether it ran."""
 
     node: str
     task: str
     answer: Literal["done", "rerun"]
 
 
-@post("/environments/{environment:str}/deployments", sync_to_thread=True)
-def start_deployment(context: ServerContext, environment: str, data: NewDeployment) -> DeploymentView:
-    """Start a deployment; refused if one runs, or if the plan's inputs have changed."""
-    return deployments.start(context, environment, data.plan)
+@post("/environments/{env:str}/deployments", sync_to_thread=True, status_code=HTTP_201_CREATED)
+def start_deployment(
+    context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewDeployment]
+) -> DeploymentView:
+    """Carry out a plan."""
+    return deployments.start(context, env, data.plan)
 
 
-@get("/environments/{environment:str}/deployments", sync_to_thread=True)
-def list_deployments(context: ServerContext, environment: str) -> Listing[DeploymentView]:
-    """The deployments of an environment, newest first, without their nodes."""
-    return Listing(deployments.list_all(context, environment))
+@get("/environments/{env:str}/deployments", sync_to_thread=True)
+def list_deployments(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[DeploymentView]:
+    """The environment's deployments, newest first."""
+    return Listing(deployments.list_all(context, env))
 
 
 @get("/deployments/{deployment:str}", sync_to_thread=True)
-def show_deployment(context: ServerContext, deployment: str) -> DeploymentView:
-    """A deployment with the state of each node, failures and open questions."""
+def show_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
+    """One deployment with its nodes, failures and open questions."""
     return deployments.show(context, deployment)
 
 
+@get("/deployments/{deployment:str}/attempts", sync_to_thread=True)
+def list_attempts(
+    context: NamedDependency[ServerContext], deployment: FromPath[str], node: FromQuery[str] = "", task: FromQuery[str] = ""
+) -> Listing[AttemptView]:
+    """Every attempt of every task on every node."""
+    return Listing(deployments.attempts(context, deployment, node, task))
+
+
 @post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK)
-def stop_deployment(context: ServerContext, deployment: str) -> DeploymentView:
-    """End a deployment gracefully."""
+def stop_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
+    """End it gracefully."""
     return deployments.stop(context, deployment)
 
 
-@post("/deployments/{deployment:str}/retry", sync_to_thread=True)
-def retry_deployment(context: ServerContext, deployment: str) -> DeploymentView:
-    """Go on from what failed, as a new deployment of the same plan."""
+@post("/deployments/{deployment:str}/retry", sync_to_thread=True, status_code=HTTP_201_CREATED)
+def retry_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
+    """Go on from what failed, as a new deployment."""
     return deployments.retry(context, deployment)
 
 
 @post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK)
-def answer_question(context: ServerContext, deployment: str, data: Answer) -> DeploymentView:
-    """Say what became of an attempt of which nobody knows."""
+def answer_question(context: NamedDependency[ServerContext], deployment: FromPath[str], data: JSONBody[Answer]) -> DeploymentView:
+    """Say what became of an unknown attempt."""
     return deployments.answer(context, deployment, data.node, data.task, data.answer)
 
 
-@get("/deployments/{deployment:str}/attempts", sync_to_thread=True)
-def list_attempts(context: ServerContext, deployment: str, node: str = "", task: str = "") -> Listing[AttemptView]:
-    """The history of attempts."""
-    return Listing(deployments.attempts(context, deployment, node=node, task=task))
+@post("/environments/{env:str}/checks", sync_to_thread=True, status_code=HTTP_200_OK)
+def run_checks(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[CheckView]:
+    """Run the environment's health checks now."""
+    return Listing(checks.run(context, env))
 
 
 router = Router(
-    "/api",
+    path="/api",
     route_handlers=[
         start_deployment,
         list_deployments,
         show_deployment,
+        list_attempts,
         stop_deployment,
         retry_deployment,
         answer_question,
-        list_attempts,
+        run_checks,
     ],
     tags=["deployments"],
 )

@@ -1,67 +1,72 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Live events: server-sent events straight from the rows of a deployment's history."""
+"""Live events: a deployment's history as server-sent events that can be taken up again anywhere."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
+from sqlalchemy import Row
 
-from stoker.orchestration.orchestrator import Orchestrator
-from stoker.services import deployments
+from stoker.db import deployments
 from stoker.services.context import ServerContext
 
-HEARTBEAT_SECONDS = 15.0
-LOOK_SECONDS = 1.0
+HEARTBEAT_SECONDS = 10.0
+_BATCH = 1000
 
 
 @get("/deployments/{deployment:str}/events")
-async def stream_events(
-    context: ServerContext,
-    deployment: str,
-    last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
+async def follow_events(
+    context: NamedDependency[ServerContext],
+    deployment: FromPath[str],
+    last_event_id: Annotated[int, HeaderParameter(name="Last-Event-ID")] = 0,
 ) -> Stream:
-    """Follow a deployment to its end; ``Last-Event-ID`` goes on after an event that was seen."""
-    await asyncio.to_thread(deployments.has_ended, context, deployment)
-    last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
-    return Stream(_events(context, deployment, last), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    """Events after ``Last-Event-ID``; the stream ends after the event with which the deployment ends."""
+    await asyncio.to_thread(_state, context, deployment)
+    return Stream(
+        _stream(context, deployment, last_event_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
-async def _events(context: ServerContext, deployment: str, last: int) -> AsyncIterator[bytes]:
-    said = time.monotonic()
-    yield b": follows\n\n"
+def _state(context: ServerContext, deployment: str) -> str:
+    with context.database.read() as connection:
+        return str(deployments.find_deployment(connection, deployment).state)
+
+
+def _read(context: ServerContext, deployment: str, last: int) -> tuple[list[Row[tuple[object, ...]]], bool]:
+    with context.database.read() as connection:
+        ended = deployments.find_deployment(connection, deployment).state not in deployments.UNFINISHED
+        return deployments.events_after(connection, deployment, last, limit=_BATCH), ended
+
+
+async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncIterator[bytes]:
     while True:
-        # Look at the state first: what ended it is then among the rows that are read after.
-        ended = await asyncio.to_thread(deployments.has_ended, context, deployment)
-        events = await asyncio.to_thread(deployments.events, context, deployment, last)
-        for event in events:
-            last = int(str(event["id"]))
-            data = msgspec.json.encode(event)
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (last, str(event["kind"]).encode(), data)
-            said = time.monotonic()
-        if events:
-            continue
-        if ended:
+        rows, ended = await asyncio.to_thread(_read, context, deployment, last)
+        for row in rows:
+            last = int(str(row.id))
+        if rows:
+            yield b"".join(_event(row) for row in rows)
+        if ended and len(rows) < _BATCH:
             return
-        if time.monotonic() - said > HEARTBEAT_SECONDS:
-            yield b": still here\n\n"
-            said = time.monotonic()
-        await _wait(context, deployment)
+        if not rows:
+            yield b": here\n\n"
+            if context.orchestrator is not None:
+                await context.orchestrator.feed.wait(deployment, HEARTBEAT_SECONDS)
+            else:
+                await asyncio.sleep(1.0)
 
 
-async def _wait(context: ServerContext, deployment: str) -> None:
-    """Until there may be new rows; another process may write them, so look again anyway."""
-    if isinstance(context.orchestrator, Orchestrator):
-        await context.orchestrator.feed.wait(deployment, LOOK_SECONDS)
-    else:
-        await asyncio.sleep(LOOK_SECONDS)
+def _event(row: Row[tuple[object, ...]]) -> bytes:
+    fields = msgspec.json.decode(str(row.data), type=dict[str, object])
+    fields |= {"id": row.id, "kind": row.kind, "node": row.node, "task": row.task, "attempt": row.attempt, "at": row.at}
+    return f"id: {row.id}\nevent: {row.kind}\ndata: {msgspec.json.encode(fields).decode()}\n\n".encode()
 
 
-router = Router("/api", route_handlers=[stream_events], tags=["deployments"])
+router = Router(path="/api", route_handlers=[follow_events], tags=["deployments"])

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plans: made, listed, read file by file, explained."""
+"""Plans: what a deployment would do."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from stoker.api.listing import Listing
 from stoker.services import plan_views, plans
@@ -16,53 +17,60 @@ from stoker.services.plan_views import ExplainView, FileView, PackageView, TaskV
 from stoker.services.plans import PlanView
 
 
-@post("/environments/{environment:str}/plans", sync_to_thread=True)
-def create_plan(context: ServerContext, environment: str) -> PlanView:
+@post("/environments/{env:str}/plans", sync_to_thread=True)
+def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
     """Look at the environment's nodes and plan."""
-    return plans.create_plan(context, environment)
+    return plans.create_plan(context, env)
 
 
-@get("/environments/{environment:str}/plans", sync_to_thread=True)
-def list_plans(context: ServerContext, environment: str) -> Listing[PlanView]:
-    """The plans of an environment, newest first."""
-    return Listing(plans.list_all(context, environment))
+@get("/environments/{env:str}/plans", sync_to_thread=True)
+def list_plans(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[PlanView]:
+    """The environment's plans, newest first."""
+    return Listing(plans.list_all(context, env))
 
 
 @get("/plans/{plan:str}", sync_to_thread=True)
-def show_plan(context: ServerContext, plan: str) -> PlanView:
-    """A plan's summary."""
+def show_plan(context: NamedDependency[ServerContext], plan: FromPath[str]) -> PlanView:
+    """One plan's summary."""
     return plans.show(context, plan)
 
 
 @get("/plans/{plan:str}/files", sync_to_thread=True)
-def list_plan_files(
-    context: ServerContext, plan: str, node: str = "", everything: Annotated[bool, Parameter(query="all")] = False
+def plan_files(
+    context: NamedDependency[ServerContext],
+    plan: FromPath[str],
+    node: FromQuery[str] = "",
+    everything: Annotated[bool, QueryParameter(name="all")] = False,
 ) -> Listing[FileView]:
-    """A plan's files with their diffs; unchanged ones only with ``all=true``."""
+    """The files of a plan with their diffs; unchanged ones with ``all=true``."""
     return Listing(plan_views.file_views(plans.load(context, plan).plan, node=node, everything=everything))
 
 
 @get("/plans/{plan:str}/packages", sync_to_thread=True)
-def list_plan_packages(context: ServerContext, plan: str, node: str = "") -> Listing[PackageView]:
-    """A plan's packages."""
+def plan_packages(
+    context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = ""
+) -> Listing[PackageView]:
+    """The packages of a plan."""
     return Listing(plan_views.package_views(plans.load(context, plan).plan, node=node))
 
 
 @get("/plans/{plan:str}/tasks", sync_to_thread=True)
-def list_plan_tasks(context: ServerContext, plan: str, node: str = "") -> Listing[TaskView]:
-    """What a deployment of the plan runs, in order."""
+def plan_tasks(context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = "") -> Listing[TaskView]:
+    """The tasks that a plan runs, in order."""
     return Listing(plan_views.task_views(plans.load(context, plan).plan, node=node))
 
 
 @get("/plans/{plan:str}/explain", sync_to_thread=True)
-def explain_line(context: ServerContext, plan: str, node: str, path: str, line: int) -> ExplainView:
+def explain_line(
+    context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
+) -> ExplainView:
     """Where one line of a planned file came from."""
     stored = plans.load(context, plan)
     return plan_views.explain(stored.plan, stored.id, node, path, line)
 
 
 router = Router(
-    "/api",
-    route_handlers=[create_plan, list_plans, show_plan, list_plan_files, list_plan_packages, list_plan_tasks, explain_line],
+    path="/api",
+    route_handlers=[create_plan, list_plans, show_plan, plan_files, plan_packages, plan_tasks, explain_line],
     tags=["plans"],
 )

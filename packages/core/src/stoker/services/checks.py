@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Health checks on demand: every check of an environment's plugins, run now on its nodes."""
+"""Health checks on demand: run on the nodes as they are now, without a deployment."""
 
 from __future__ import annotations
 
@@ -9,21 +9,13 @@ import uuid
 
 import msgspec
 
-from stoker.db.environments import find_environment, refuse_while_deploying
-from stoker.domain.action import Action
-from stoker.domain.attempt import Outcome
-from stoker.domain.node import NodeTarget, Observation
-from stoker.domain.plan import PlannedTask
-from stoker.domain.snapshot import Applied
+from stoker.domain.plan import Plan, PlannedInstance
 from stoker.errors import NodeError
 from stoker.orchestration.materials import Materials, Redactor
 from stoker.services import plans, snapshots
 from stoker.services.context import ServerContext
-from stoker.services.observation import AT_ONCE, CONNECT_SECONDS
-from stoker.transport import NodeLink
 
-GRACE_SECONDS = 10.0
-UNREACHABLE = 255
+_RETRY_LIMIT = 10
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +23,7 @@ class CheckView(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     check: str
+    """``plugin.id``."""
     title: str
     ok: bool
     output: str
@@ -38,90 +31,66 @@ class CheckView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(context: ServerContext, environment: str) -> list[CheckView]:
-    """Run all checks, on many nodes at once.
+    """Run every health check of an environment's plugins on all their nodes.
 
     Raises:
         NotFoundError: there is no such environment.
-        ConflictError: a deployment of it runs.
-        PlanningError: the checks cannot be worked out.
+        PlanningError: nodes cannot be reached, or the environment cannot be planned.
     """
-    with context.database.read() as connection:
-        row = find_environment(connection, environment)
-        refuse_while_deploying(connection, str(row.id), str(row.name), "checking")
-        stored = snapshots.read_stored(context, connection, environment)
-        snapshots.refuse_incomplete(connection, str(row.id), str(row.name))
-    # A plan for bare nodes runs every task, so it has every check; only the checks of it are run.
-    nodes = [
-        msgspec.structs.replace(node, observed=Observation(), applied=Applied())
-        for node in stored.snapshot.nodes
-        if not node.removing
-    ]
-    plugins = [plugin for plugin in stored.snapshot.plugins if not plugin.removing]
-    bare = msgspec.structs.replace(stored, snapshot=msgspec.structs.replace(stored.snapshot, nodes=nodes, plugins=plugins))
-    return context.wait(_run(context, bare))
+    gathered = snapshots.gather(context, environment)
+    return context.wait(_run(context, gathered))
 
 
 async def _run(context: ServerContext, gathered: snapshots.Gathered) -> list[CheckView]:
     plan = await plans.make_plan(context, gathered.snapshot)
-    versions = {plugin.name: plugin.version for plugin in gathered.snapshot.plugins}
-    materials = Materials(plan.contents, gathered.secrets, context.store, versions)
+    materials = Materials(plan.contents, gathered.secrets)
     redact = Redactor(gathered.secrets)
-    targets = {target.id: target for target in gathered.targets}
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(number: int) -> list[CheckView]:
-        checks = [
-            (plan.tasks[item.task], plan.actions[item.action])
-            for item in plan.instances
-            if item.node == number and plan.tasks[item.task].kind == "check"
-        ]
-        if not checks:
-            return []
-        async with gate:
-            return await _check_node(context, targets[plan.nodes[number].id], checks, materials, redact)
-
-    found = await asyncio.gather(*(one(number) for number in range(len(plan.nodes))))
-    return [view for views in found for view in views]
+    by_node: dict[int, list[PlannedInstance]] = {}
+    for instance in plan.instances:
+        if plan.tasks[instance.task].kind == "check":
+            by_node.setdefault(instance.node, []).append(instance)
+    results = await asyncio.gather(
+        *(_on_node(context, gathered, plan, node, items, materials, redact) for node, items in by_node.items())
+    )
+    return sorted((item for found in results for item in found), key=lambda item: (item.node, item.check))
 
 
-async def _check_node(
+async def _on_node(
     context: ServerContext,
-    target: NodeTarget,
-    checks: list[tuple[PlannedTask, Action]],
+    gathered: snapshots.Gathered,
+    plan: Plan,
+    node: int,
+    items: list[PlannedInstance],
     materials: Materials,
     redact: Redactor,
 ) -> list[CheckView]:
+    target = gathered.targets[node]
+    found: list[CheckView] = []
     try:
-        link = await context.transports[target.transport].connect(target, CONNECT_SECONDS)
+        link = await context.transports[target.transport].connect(target)
     except NodeError as error:
-        gone = Outcome(exit_status=UNREACHABLE, output=str(error))
-        return [_view(target.name, task, gone, redact) for task, _ in checks]
+        return [_view(plan, item, 1, str(error)) for item in items]
     try:
-        return [
-            _view(target.name, task, await _attempt(link, target, task, action, materials), redact) for task, action in checks
-        ]
+        for item in items:
+            task = plan.tasks[item.task]
+            for tried in range(min(task.retries, _RETRY_LIMIT) + 1):
+                attempt = f"check.{uuid.uuid4().hex}"
+                outcome = await link.execute(attempt, plan.actions[item.action], materials, task.timeout)
+                await link.forget([attempt])
+                if outcome.ok or tried == task.retries:
+                    break
+                await asyncio.sleep(task.retry_interval)
+            found.append(_view(plan, item, outcome.exit_status, redact(outcome.output)))
+    except NodeError as error:
+        found += [_view(plan, item, 1, str(error)) for item in items[len(found) :]]
     finally:
         await link.close()
+    return found
 
 
-async def _attempt(link: NodeLink, target: NodeTarget, task: PlannedTask, action: Action, materials: Materials) -> Outcome:
-    attempt = f"check-{uuid.uuid4().hex[:16]}"
-    try:
-        outcome = await asyncio.wait_for(link.execute(attempt, action, materials, task.timeout), task.timeout + GRACE_SECONDS)
-        await link.forget([attempt])
-    except NodeError as error:
-        return Outcome(exit_status=UNREACHABLE, output=str(error))
-    except TimeoutError:
-        return Outcome(exit_status=UNREACHABLE, output=f"node {target.name} did not tell in time how the check ended.")
-    return outcome
-
-
-def _view(node: str, task: PlannedTask, outcome: Outcome, redact: Redactor) -> CheckView:
+def _view(plan: Plan, item: PlannedInstance, status: int, output: str) -> CheckView:
+    task = plan.tasks[item.task]
+    name = task.name.replace(".check.", ".", 1)
     return CheckView(
-        node=node,
-        check=task.name,
-        title=task.title,
-        ok=outcome.ok,
-        output=redact(outcome.output, cut=True),
-        exit_status=outcome.exit_status,
+        node=plan.nodes[item.node].name, check=name, title=task.title, ok=status == 0, output=output, exit_status=status
     )

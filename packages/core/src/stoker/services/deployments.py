@@ -1,203 +1,317 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Deployments: started from a plan that still holds, stopped, gone on with, and their history read."""
+"""Deployments: starting one, looking at it, stopping, answering, and going on from what failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, select
 
-from stoker.db import deployments
-from stoker.db.deployments import InstanceHistory, events_after, find_deployment, read_history
-from stoker.db.environments import find_environment, refuse_while_deploying
-from stoker.db.journal import Event, add_event, write_applied
-from stoker.db.plans import StoredPlan, load_plan, load_snapshot
-from stoker.errors import ConflictError, InvalidInputError, NotFoundError
-from stoker.orchestration.applied import Ledger
+from stoker.db import deployments, tables
+from stoker.db.environments import deployment_running, find_environment
+from stoker.db.journal import Event, add_event
+from stoker.db.plans import StoredPlan, load_plan
+from stoker.domain.plan import Plan
+from stoker.errors import ConflictError, ForbiddenError, NotFoundError
 from stoker.services import plans
 from stoker.services.context import ServerContext
-from stoker.services.deployment_views import AttemptView, DeploymentView, attempt_views, deployment_view
 
-RETRYABLE = ("failed", "degraded", "stopped")
-_ALL = 1_000_000
+_OUTPUT_SHOWN = 4096
 
 
-def start(context: ServerContext, environment: str, plan_id: str | None = None) -> DeploymentView:
-    """Start a deployment of a plan, or of a new one.
+class NodeProgress(msgspec.Struct, kw_only=True):
+    """How far one node is."""
+
+    node: str
+    state: str = "waiting"
+    """waiting, running, done or failed."""
+    task: str = ""
+    """The task that runs, or that failed."""
+    finished: int = 0
+    total: int = 0
+    reason: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One task that failed in the end."""
+
+    node: str
+    task: str
+    attempt: int
+    command: str
+    exit_status: int
+    output: str
+
+
+class UnknownAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt of which nobody knows whether it ran; a person must answer."""
+
+    node: str
+    task: str
+    attempt: int
+
+
+class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment as the API shows it."""
+
+    id: str
+    environment: str
+    environment_id: str
+    plan: str
+    state: str
+    reason: str
+    created_at: float
+    finished_at: float | None
+    retry_of: str | None
+    counts: dict[str, int] = {}
+    nodes: list[NodeProgress] = []
+    unknowns: list[UnknownAttempt] = []
+    failures: list[Failure] = []
+
+
+class AttemptView(msgspec.Struct, kw_only=True):
+    """One attempt of one task on one node."""
+
+    node: str
+    task: str
+    attempt: int
+    state: str = "dispatched"
+    """dispatched, finished or unknown."""
+    exit_status: int | None = None
+    output: str = ""
+    changed: bool = True
+    simulated: bool = False
+    command: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class _EventData(msgspec.Struct):
+    exit_status: int | None = None
+    output: str = ""
+    changed: bool = True
+    simulated: bool = False
+    command: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    ask: bool = False
+    answer: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+def start(context: ServerContext, environment: str, plan_id: str | None) -> DeploymentView:
+    """Carry out a plan; without one, a plan is made first.
 
     Raises:
         NotFoundError: there is no such environment or plan.
         ConflictError: another deployment of the environment runs; both are named.
-        PlanOutdatedError: an input of the plan has changed; it is named.
+        PlanOutdatedError: an input of the plan has changed since it was made; it is named.
+        PlanningError: a plan cannot be made.
     """
     with context.database.read() as connection:
         row = find_environment(connection, environment)
-        refuse_while_deploying(connection, str(row.id), str(row.name), "a second deployment")
-    stored = plans.load(context, plan_id or plans.create_plan(context, environment).id)
-    if stored.environment_id != row.id:
-        raise InvalidInputError(
-            f"plan {stored.id} was made for environment {stored.plan.environment_name}, not for {row.name}.",
-            remedy="Deploy a plan of this environment.",
+        running = deployment_running(connection, str(row.id))
+    if running is not None:
+        raise ConflictError(
+            f"environment {row.name}: deployment {running} is running, a second one is refused.",
+            remedy="Wait for its end, or stop it ('stoker deployments stop').",
+            running=running,
         )
-    if plan_id is not None:
-        plans.refuse_outdated(context, stored)
+    identity = plan_id or plans.create_plan(context, environment).id
+    stored = plans.load(context, identity)
+    if stored.environment_id != row.id:
+        raise NotFoundError(f"plan {identity} is not a plan of environment {row.name}.", remedy="'stoker plan list' shows them.")
+    plans.refuse_outdated(context, stored, look=plan_id is not None)
     return _begin(context, stored, str(row.name), None)
 
 
 def _begin(context: ServerContext, stored: StoredPlan, name: str, retry_of: str | None) -> DeploymentView:
+    if context.orchestrator is None:
+        raise ForbiddenError("this server carries out no deployments.", remedy="Ask the server that does.")
     with context.database.transaction() as connection:
-        home = find_environment(connection, stored.environment_id)
         identity = deployments.add_deployment(connection, stored.environment_id, name, stored.id, retry_of)
-        if retry_of is None and home.revision != stored.revision:
-            plans.refuse_changed(context, connection, stored)
-    if context.orchestrator is not None:
-        context.orchestrator.start(identity)
+    context.orchestrator.start(identity)
     return show(context, identity)
 
 
+def list_all(context: ServerContext, environment: str) -> list[DeploymentView]:
+    """An environment's deployments, newest first, without their nodes. Raises NotFoundError."""
+    with context.database.read() as connection:
+        row = find_environment(connection, environment)
+        return [_view(item, str(row.name)) for item in deployments.list_deployments(connection, str(row.id))]
+
+
+def _view(row: object, environment: str, **more: object) -> DeploymentView:
+    fields = ("id", "environment_id", "state", "reason", "created_at", "finished_at", "retry_of")
+    values = {name: getattr(row, name) for name in fields}
+    return msgspec.convert({**values, "environment": environment, "plan": getattr(row, "plan_id"), **more}, DeploymentView)  # noqa: B009
+
+
+def show(context: ServerContext, deployment_id: str) -> DeploymentView:
+    """One deployment with the progress of its nodes, its failures and its open questions. Raises NotFoundError."""
+    with context.database.read() as connection:
+        row = deployments.find_deployment(connection, deployment_id)
+        table = tables.environments
+        name = connection.execute(select(table.c.name).where(table.c.id == row.environment_id)).scalar_one()
+        plan = load_plan(connection, str(row.plan_id)).plan
+        history = deployments.read_history(connection, deployment_id)
+        attempts = _attempts(connection, deployment_id)
+    running = row.state in deployments.UNFINISHED
+    nodes = _progress(plan, history, running=running)
+    counts = {
+        "total": sum(node.total for node in nodes),
+        "finished": sum(node.finished for node in nodes),
+        "failed": sum(node.state == "failed" for node in nodes),
+        "running": sum(node.state == "running" for node in nodes),
+        "skipped": sum(not instance.run for instance in plan.instances),
+    }
+    unknowns = [
+        UnknownAttempt(node=node, task=task, attempt=item.unknown)
+        for (node, task), item in sorted(history.items())
+        if item.unknown
+    ]
+    return _view(row, str(name), counts=counts, nodes=nodes, unknowns=unknowns, failures=_failures(attempts, history))
+
+
+def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.InstanceHistory], *, running: bool) -> list[NodeProgress]:
+    nodes = [NodeProgress(node=node.name) for node in plan.nodes]
+    for instance in plan.instances:
+        if not instance.run:
+            continue
+        node, task = nodes[instance.node], plan.tasks[instance.task]
+        node.total += 1
+        item = history.get((node.node, task.name))
+        if item is None:
+            continue
+        if item.done:
+            node.finished += 1
+        elif item.open is not None and running:
+            node.state, node.task = "running", task.name
+        elif item.unknown or item.failures:
+            again = running and item.failures <= task.retries and not item.unknown
+            node.state, node.task = ("running" if again else "failed"), task.name
+            node.reason = "nobody knows whether it ran" if item.unknown else "failed"
+    for node in nodes:
+        if node.state == "waiting" and node.finished == node.total:
+            node.state = "done"
+    return nodes
+
+
+def _failures(attempts: list[AttemptView], history: Mapping[tuple[str, str], deployments.InstanceHistory]) -> list[Failure]:
+    last: dict[tuple[str, str], AttemptView] = {}
+    for attempt in attempts:
+        if attempt.state == "finished":
+            last[attempt.node, attempt.task] = attempt
+    return [
+        Failure(
+            node=attempt.node,
+            task=attempt.task,
+            attempt=attempt.attempt,
+            command=attempt.command,
+            exit_status=attempt.exit_status or 0,
+            output=attempt.output[-_OUTPUT_SHOWN:],
+        )
+        for place, attempt in sorted(last.items())
+        if attempt.exit_status and not history[place].done
+    ]
+
+
+def attempts(context: ServerContext, deployment_id: str, node: str = "", task: str = "") -> list[AttemptView]:
+    """The history of every attempt, oldest first, of one node or task if wanted. Raises NotFoundError."""
+    with context.database.read() as connection:
+        deployments.find_deployment(connection, deployment_id)
+        found = _attempts(connection, deployment_id)
+    return [item for item in found if node in ("", item.node) and task in ("", item.task)]
+
+
+def _attempts(connection: Connection, deployment_id: str) -> list[AttemptView]:
+    found: dict[tuple[str, str, int], AttemptView] = {}
+    table = tables.deployment_events
+    rows = connection.execute(
+        select(table)
+        .where(table.c.deployment_id == deployment_id, table.c.kind.in_(("dispatched", "finished", "unknown")))
+        .order_by(table.c.id)
+    )
+    for row in rows:
+        data = msgspec.json.decode(row.data, type=_EventData)
+        key = (row.node, row.task, row.attempt)
+        item = found.setdefault(key, AttemptView(node=row.node, task=row.task, attempt=row.attempt))
+        item.command = data.command or item.command
+        if row.kind == "dispatched":
+            item.started_at = row.at
+        elif row.kind == "unknown":
+            item.state, item.output = "unknown", data.reason
+        else:
+            item.state, item.exit_status, item.output = "finished", data.exit_status, data.output
+            item.changed, item.simulated = data.changed, data.simulated
+            item.started_at, item.finished_at = data.started_at or item.started_at, data.finished_at
+    return list(found.values())
+
+
 def stop(context: ServerContext, deployment_id: str) -> DeploymentView:
-    """End a deployment gracefully: attempts that run end, nothing new starts.
+    """End a deployment gracefully: what runs ends, nothing new starts.
 
     Raises:
         NotFoundError: there is no such deployment.
         ConflictError: it has ended already.
     """
     with context.database.transaction() as connection:
-        row = find_deployment(connection, deployment_id)
+        row = deployments.find_deployment(connection, deployment_id)
         if row.state not in deployments.UNFINISHED:
             raise ConflictError(f"deployment {deployment_id} has ended already: {row.state}.", remedy="There is nothing to stop.")
         deployments.request_stop(connection, deployment_id)
-        if row.state != "stopping":
-            add_event(connection, deployment_id, Event(kind="state", data={"state": "stopping", "reason": "Asked to stop."}))
     if context.orchestrator is not None:
         context.orchestrator.stop(deployment_id)
     return show(context, deployment_id)
 
 
 def retry(context: ServerContext, deployment_id: str) -> DeploymentView:
-    """Go on from what failed: a new deployment of the same plan in which finished instances are not repeated.
+    """Go on from what failed: the same plan, and what is finished is not done again.
 
     Raises:
         NotFoundError: there is no such deployment.
-        ConflictError: it did not fail, a later one was made, or a question is open.
-        PlanOutdatedError: plugins, settings, roles or nodes have changed.
+        ConflictError: it runs, it was ready, a question is open, or a later deployment changed the nodes.
     """
     with context.database.read() as connection:
-        row = find_deployment(connection, deployment_id)
-        home = find_environment(connection, str(row.environment_id))
-        if row.state not in RETRYABLE:
-            raise ConflictError(
-                f"deployment {deployment_id} is {row.state}: there is nothing to go on with.",
-                remedy="Only a deployment that failed, is degraded or was stopped can be retried.",
-            )
+        row = deployments.find_deployment(connection, deployment_id)
         newest = deployments.list_deployments(connection, str(row.environment_id))[0]
-        if newest.id != deployment_id:
-            raise ConflictError(
-                f"deployment {deployment_id} is not the last one: {newest.id} came after it.",
-                remedy=f"Retry {newest.id}, or make a new plan.",
-            )
-        open_questions = _questions(read_history(connection, deployment_id))
-        if open_questions:
-            raise ConflictError(
-                f"deployment {deployment_id}: nobody knows whether these ran: {', '.join(open_questions)}.",
-                remedy="Look at the nodes, then answer 'done' or 'rerun' for each.",
-            )
+        history = deployments.read_history(connection, deployment_id)
         stored = load_plan(connection, str(row.plan_id))
-    plans.refuse_outdated(context, stored, look=False, ran=True)
-    return _begin(context, stored, str(home.name), deployment_id)
+    if row.state in (*deployments.UNFINISHED, "ready"):
+        raise ConflictError(f"deployment {deployment_id} is {row.state}; there is nothing to retry.", remedy="Make a new plan.")
+    if newest.id != row.id:
+        raise ConflictError(
+            f"deployment {newest.id} came after {deployment_id}, so its plan no longer fits.",
+            remedy="Make a new plan and deploy it.",
+        )
+    asked = [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.unknown]
+    if asked:
+        raise ConflictError(
+            f"nobody knows whether these ran: {', '.join(asked)}.",
+            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} --node NODE --task TASK --as done|rerun",
+        )
+    return _begin(context, stored, stored.plan.environment_name, deployment_id)
 
 
-def _questions(history: dict[tuple[str, str], InstanceHistory]) -> list[str]:
-    return sorted(f"{task} on {node}" for (node, task), item in history.items() if item.unknown)
-
-
-def answer(
-    context: ServerContext, deployment_id: str, node: str, task: str, answered: Literal["done", "rerun"]
-) -> DeploymentView:
-    """Say what became of an attempt of which nobody knows; ``retry`` then goes on.
+def answer(context: ServerContext, deployment_id: str, node: str, task: str, word: Literal["done", "rerun"]) -> DeploymentView:
+    """Say what became of an attempt of which nobody knows whether it ran.
 
     Raises:
-        NotFoundError: there is no such deployment, or no such question.
+        NotFoundError: there is no such open question.
     """
     with context.database.transaction() as connection:
-        row = find_deployment(connection, deployment_id)
-        refuse_while_deploying(connection, str(row.environment_id), "of this deployment", "an answer")
-        stored = load_plan(connection, str(row.plan_id))
-        history = read_history(connection, deployment_id)
-        name = next((planned.name for planned in stored.plan.nodes if node in (planned.name, planned.id)), node)
-        item = history.get((name, task))
+        deployments.find_deployment(connection, deployment_id)
+        item = deployments.read_history(connection, deployment_id).get((node, task))
         if item is None or not item.unknown:
             raise NotFoundError(
                 f"deployment {deployment_id} has no open question about {task} on {node}.",
                 remedy="'stoker deployments show' lists the open ones.",
             )
-        event = Event(kind="answer", node=name, task=task, attempt=item.unknown, data={"answer": said})
-        add_event(connection, deployment_id, event)
-        if said == "done":
-            _apply_as_done(connection, stored, name, task)
+        add_event(
+            connection, deployment_id, Event(kind="answer", node=node, task=task, attempt=item.unknown, data={"answer": word})
+        )
     return show(context, deployment_id)
-
-
-def _apply_as_done(connection: Connection, stored: StoredPlan, node: str, task: str) -> None:
-    plan = stored.plan
-    ledger = Ledger(plan, load_snapshot(connection, stored.id))
-    for instance in plan.instances:
-        if plan.nodes[instance.node].name == node and plan.tasks[instance.task].name == task:
-            write_applied(connection, ledger.finished(instance))
-
-
-def list_all(context: ServerContext, environment: str) -> list[DeploymentView]:
-    """The deployments of an environment, newest first, without their nodes. Raises NotFoundError."""
-    with context.database.read() as connection:
-        home = find_environment(connection, environment)
-        rows = deployments.list_deployments(connection, str(home.id))
-        return [deployment_view(row, str(home.name), None, {}, []) for row in rows]
-
-
-def show(context: ServerContext, deployment_id: str) -> DeploymentView:
-    """One deployment with the state of each node, failures and open questions. Raises NotFoundError."""
-    with context.database.read() as connection:
-        row = find_deployment(connection, deployment_id)
-        home = find_environment(connection, str(row.environment_id))
-        plan = load_plan(connection, str(row.plan_id)).plan
-        history = read_history(connection, deployment_id)
-        rows = _events(connection, deployment_id, ("finished", "node"))
-        return deployment_view(row, str(home.name), plan, history, rows)
-
-
-def _events(connection: Connection, deployment_id: str, kinds: Sequence[str]) -> list[Row[Any]]:
-    return list(events_after(connection, deployment_id, 0, kinds=kinds, limit=_ALL))
-
-
-def attempts(context: ServerContext, deployment_id: str, *, node: str = "", task: str = "") -> list[AttemptView]:
-    """The history of attempts. Raises NotFoundError."""
-    with context.database.read() as connection:
-        find_deployment(connection, deployment_id)
-        return attempt_views(_events(connection, deployment_id, ("dispatched", "finished", "unknown")), node=node, task=task)
-
-
-def events(context: ServerContext, deployment_id: str, last: int) -> list[dict[str, object]]:
-    """Events after ``last``, as they are streamed."""
-    with context.database.read() as connection:
-        rows = events_after(connection, deployment_id, last)
-    return [
-        {
-            **msgspec.json.decode(row.data, type=dict[str, object]),
-            "id": row.id,
-            "kind": row.kind,
-            "node": row.node,
-            "task": row.task,
-            "attempt": row.attempt,
-            "at": row.at,
-        }
-        for row in rows
-    ]
-
-
-def has_ended(context: ServerContext, deployment_id: str) -> bool:
-    """Whether a deployment is over. Raises NotFoundError."""
-    with context.database.read() as connection:
-        return find_deployment(connection, deployment_id).state not in deployments.UNFINISHED

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection
 
 from stoker.db import tables
 from stoker.db.environments import find_environment, refuse_while_deploying
@@ -127,16 +126,10 @@ def load(context: ServerContext, plan_id: str) -> StoredPlan:
         return load_plan(connection, plan_id)
 
 
-def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = True, ran: bool = False) -> None:
+def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = True) -> None:
     """Hold a plan against the present: the database, and with ``look`` what is on the nodes.
 
     Nodes that cannot be reached are left out here: their tasks will fail, and the tolerance decides.
-
-    Args:
-        context: the server.
-        stored: the plan.
-        look: connect to the nodes and compare what is found.
-        ran: a deployment of this plan ran already: what it applied and what facts it changed is no other input.
 
     Raises:
         PlanOutdatedError: an input has changed; each is named.
@@ -144,32 +137,16 @@ def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = 
     with context.database.read() as connection:
         old = load_snapshot(connection, stored.id)
         now = snapshots.read_stored(context, connection, stored.environment_id)
-    changed = list(snapshots.stored_differences(old, now.snapshot, ran=ran))
+    changed = list(snapshots.stored_differences(old, now.snapshot))
     if not changed and look:
         changed = context.wait(_look_again(context, old, now))
     if changed:
-        raise outdated(stored.id, changed)
-
-
-def refuse_changed(context: ServerContext, connection: Connection, stored: StoredPlan) -> None:
-    """Inside the transaction that starts a deployment: refuse if the environment was changed after we looked.
-
-    Raises:
-        PlanOutdatedError: an input has changed; each is named.
-    """
-    now = snapshots.read_stored(context, connection, stored.environment_id)
-    if changed := list(snapshots.stored_differences(load_snapshot(connection, stored.id), now.snapshot)):
-        raise outdated(stored.id, changed)
-
-
-def outdated(plan_id: str, changed: list[str]) -> PlanOutdatedError:
-    """The error that names what has changed."""
-    shown = "; ".join(changed[:_INPUTS_SHOWN]) + ("; and more" if len(changed) > _INPUTS_SHOWN else "")
-    return PlanOutdatedError(
-        f"plan {plan_id} is outdated, its inputs have changed since: {shown}.",
-        remedy="Make a new plan, read it, and deploy that.",
-        changed=changed,
-    )
+        shown = "; ".join(changed[:_INPUTS_SHOWN]) + ("; and more" if len(changed) > _INPUTS_SHOWN else "")
+        raise PlanOutdatedError(
+            f"plan {stored.id} is outdated, its inputs have changed since: {shown}.",
+            remedy="Make a new plan, read it, and deploy that.",
+            changed=changed,
+        )
 
 
 async def _look_again(context: ServerContext, old: Snapshot, now: snapshots.Gathered) -> list[str]:

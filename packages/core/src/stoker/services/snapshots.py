@@ -179,8 +179,8 @@ async def watch_lists(context: ServerContext, snapshot: Snapshot) -> list[Watch]
     return msgspec.json.decode(answer, type=list[Watch])
 
 
-def stored_differences(old: Snapshot, new: Snapshot, *, ran: bool = False) -> Iterator[str]:
-    """What the database says otherwise than it did: one phrase an input; ``ran``: a deployment of the old one changed some."""
+def stored_differences(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    """What the database says otherwise than it did: one sentence an input."""
     yield from _plugin_differences(old.plugins, new.plugins)
     before, after = {node.id: node for node in old.nodes}, {node.id: node for node in new.nodes}
     for identity in before.keys() - after.keys():
@@ -189,7 +189,7 @@ def stored_differences(old: Snapshot, new: Snapshot, *, ran: bool = False) -> It
         yield f"node {after[identity].name} joined the environment"
     for identity in before.keys() & after.keys():
         first, second = before[identity], after[identity]
-        for field in ("name", "address", "roles", "removing") + (() if ran else ("facts", "applied")):
+        for field in ("name", "address", "roles", "facts", "removing", "applied"):
             if getattr(first, field) != getattr(second, field):
                 yield f"{_FIELDS.get(field, field)} of node {second.name}"
     if old.roles != new.roles:
