@@ -41,9 +41,8 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         **fields: object,
     ) -> bytes:
         plugin = Plugin(name=name, version=version, title=f"Plugin {name}", contributions=contributions, **fields)
-        target = tmp_path / f"{name}-{version}.stoker"
-        write_bundle(to_manifest(plugin), {path: (data, False) for path, data in (files or {}).items()}, target)
-        return target.read_bytes()
+        packed = {path: (data, False) for path, data in (files or {}).items()}
+        return write_bundle(to_manifest(plugin), packed, tmp_path).read_bytes()
 
     return make
 

@@ -90,7 +90,7 @@ def build_app(context: ServerContext) -> Litestar:
         logging_config=None,
         on_app_init=[_quiet],
         openapi_config=OpenAPIConfig(
-            title="Stoker", version=__version__, path="/api", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+            title="Stoker", version=__version__, path="/api/openapi", render_plugins=[JsonRenderPlugin(path="/schema.json")]
         ),
     )
     app.asgi_handler = Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context))

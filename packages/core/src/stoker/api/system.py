@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from litestar import Router, get
+from litestar import Request, Router, get
 
 from stoker import __version__
 
@@ -34,4 +36,10 @@ def version() -> VersionView:
     return VersionView(__version__)
 
 
-router = Router("/api", route_handlers=[health, version], tags=["system"])
+@get("/openapi.json", sync_to_thread=True, include_in_schema=False)
+def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Every route of this API (OpenAPI 3.1)."""
+    return request.app.openapi_schema.to_schema()
+
+
+router = Router("/api", route_handlers=[health, version, openapi], tags=["system"])

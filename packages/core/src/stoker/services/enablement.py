@@ -41,9 +41,9 @@ class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     state: str
     """``enabled``, or ``removing`` until the next deployment has taken it from the nodes."""
-    settings: Document
+    settings: dict[str, object]
     """As the operator gave them; secrets stand as ``{"$secret": PATH, "version": N}``."""
-    effective_settings: Document
+    effective_settings: dict[str, object]
     """With defaults filled in."""
     problems: list[Finding]
     """What is still missing before a plan can be made."""
@@ -242,8 +242,8 @@ def _views(connection: Connection, environment_id: str) -> list[EnabledPluginVie
                 name=candidate.plugin,
                 version=candidate.version,
                 state="removing" if candidate.removing else "enabled",
-                settings=candidate.settings,
-                effective_settings=looked.complete,
+                settings=dict(candidate.settings),
+                effective_settings=dict(looked.complete),
                 problems=looked.missing,
                 settings_schema=settings_schema(candidate.manifest),
             )
