@@ -81,14 +81,22 @@ def base_image(cache: Path, mirrors: apt_sources.Mirrors, progress: Progress) ->
             return image
         progress("making the base image of the nodes, once (about a minute)")
         unfinished = cache / f"{image.name}.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _discard(unfinished)
         try:
             _debootstrap(unfinished, mirrors)
             adapt(unfinished)
             unfinished.rename(image)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _discard(unfinished)
     return image
+
+
+def _discard(folder: Path) -> None:
+    """Delete an unfinished image; a debootstrap that was killed left kernel file systems mounted in it, which must go first."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True):
+        programs.run(["umount", "-l", point])
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _debootstrap(folder: Path, mirrors: apt_sources.Mirrors) -> None:
