@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests: contributions of every point go to JSON and YAML and back without loss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jsonschema_rs
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stoker_sdk.errors import InvalidPluginError
+from stoker_sdk.extension_points import config_files as files
+from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, roles, tasks
+from stoker_sdk.extension_points import settings as settings_point
+from stoker_sdk.manifest import manifest_schema, read_manifest, to_manifest
+from stoker_sdk.model.contribution import Contribution
+from stoker_sdk.model.dependency import Dependency
+from stoker_sdk.model.expression import Expression, ref
+from stoker_sdk.plugin import Plugin
+from stoker_sdk.plugin_yaml import read_yaml
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff\ufffe\uffff"), max_size=12
+)
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT)
+EXPRESSION = st.builds(Expression, TEXT)
+VALUE = st.one_of(SCALAR, EXPRESSION, st.lists(st.one_of(st.booleans(), st.integers(-9, 9), TEXT, EXPRESSION), max_size=3))
+NAMES = st.lists(TEXT, max_size=3)
+ENVIRONMENT = st.dictionaries(TEXT, VALUE, max_size=2)
+EDGES = st.lists(st.one_of(TEXT, st.builds(Dependency, TEXT, role=st.none() | TEXT, optional=st.booleans())), max_size=2)
+WHEN = st.one_of(st.none(), TEXT, EXPRESSION)
+TASK = {
+    "when": WHEN,
+    "roles": NAMES,
+    "after": EDGES,
+    "before": EDGES,
+    "run_on": NAMES,
+    "timeout": st.integers(1, 99),
+    "unless": st.none() | TEXT,
+}
+ITEM = st.builds(tasks.FileItem, path=TEXT, content=VALUE)
+PACKAGE = st.one_of(TEXT, st.builds(node_packages.Package, name=TEXT, version=TEXT))
+
+CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
+    node_packages.NodePackages: st.builds(
+        node_packages.NodePackages, when=WHEN, roles=NAMES, packages=st.lists(PACKAGE, max_size=3)
+    ),
+    roles.Role: st.builds(
+        roles.Role, when=WHEN, name=TEXT, max=st.none() | st.integers(0, 9), tolerance=st.integers(0, 9) | TEXT
+    ),
+    settings_point.Settings: st.builds(settings_point.Settings, json_schema=st.dictionaries(TEXT, SCALAR | NAMES, max_size=3)),
+    files.ConfigFile: st.builds(files.ConfigFile, path=TEXT, format=st.sampled_from(["ini", "yaml", "plain"]), header=TEXT),
+    files.Option: st.builds(files.Option, when=WHEN, path=TEXT, key=TEXT, value=VALUE),
+    files.ListItem: st.builds(files.ListItem, path=TEXT, key=TEXT, items=VALUE, after=NAMES, weight=st.integers(-9, 9)),
+    files.WholeFile: st.builds(files.WholeFile, path=TEXT, content=VALUE, template=st.none() | TEXT),
+    health_checks.HealthCheck: st.builds(health_checks.HealthCheck, id=TEXT, roles=NAMES, run=TEXT, environment=ENVIRONMENT),
+    tasks.Packages: st.builds(tasks.Packages, id=TEXT, packages=NAMES, **TASK),
+    tasks.Files: st.builds(tasks.Files, id=TEXT, files=st.lists(ITEM, max_size=2), **TASK),
+    tasks.Service: st.builds(tasks.Service, name=TEXT, enabled=st.none() | st.booleans(), **TASK),
+    tasks.Shell: st.builds(tasks.Shell, id=TEXT, run=TEXT, environment=ENVIRONMENT, **TASK),
+    tasks.Script: st.builds(tasks.Script, id=TEXT, source=TEXT, arguments=st.lists(VALUE, max_size=2), **TASK),
+    tasks.Upload: st.builds(tasks.Upload, id=TEXT, source=TEXT, path=TEXT, **TASK),
+    tasks.Reboot: st.builds(tasks.Reboot, id=TEXT, **TASK),
+    tasks.WaitFor: st.builds(tasks.WaitFor, id=TEXT, port=st.none() | st.integers(1, 9), host=VALUE, **TASK),
+}
+
+
+def plain(plugin: Plugin) -> object:
+    """The plugin's data; lists and tuples alike."""
+    return json.loads(json.dumps(msgspec.to_builtins(plugin)))
+
+
+def test_every_class_of_every_point_is_generated() -> None:
+    assert set(CONTRIBUTIONS) == set(contribution_types().values())
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.one_of(*CONTRIBUTIONS.values()), max_size=4), TEXT)
+def test_round_trip_through_json_and_yaml(contributions: list[Contribution], description: str) -> None:
+    plugin = Plugin(name="hello", version="1.0.0", title="Hello", description=description, contributions=contributions)
+    manifest = to_manifest(plugin)
+    jsonschema_rs.validator_for(manifest_schema()).validate(manifest)
+    again = read_manifest(json.loads(json.dumps(manifest)))
+    assert plain(again) == plain(plugin)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "plugin.yaml")
+        path.write_text(yaml.dump(manifest, Dumper=NoAliases, allow_unicode=True), "utf-8")
+        assert plain(read_yaml(path)) == plain(plugin)
+
+
+class NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}.__iter__(), lambda: 1])
+def test_what_json_cannot_carry_is_refused(value: object) -> None:
+    option = files.Option(path="/etc/x", key="a", value=value)  # type: ignore[arg-type]  # what a careless plugin does
+    with pytest.raises(InvalidPluginError) as caught:
+        to_manifest(Plugin(name="hello", version="1.0.0", title="Hello", contributions=[option]))
+    assert [finding.rule for finding in caught.value.findings] == ["P010"]
+
+
+def test_a_reference_becomes_its_expression() -> None:
+    option = files.Option(path="/etc/x", key="a", value=ref.settings.text + "!")
+    manifest = to_manifest(Plugin(name="hello", version="1.0.0", title="Hello", contributions=[option]))
+    (read,) = read_manifest(manifest).contributions
+    assert isinstance(read, files.Option)
+    assert read.value == Expression('(settings.text + "!")')
