@@ -36,19 +36,19 @@ def read(tmp_path):
             path = {"classic": "sources.list"}.get(name, f"sources.list.d/{name}.sources")
             (tmp_path / path).write_text(text)
         (tmp_path / "os-release").write_text(f"ID=debian\nVERSION_CODENAME={codename}\n")
-        return apt_sources.read_mirrors(tmp_path, tmp_path / "os-release")
+        return apt_sources.read_archives(tmp_path, tmp_path / "os-release")
 
     return make
 
 
 def test_modern_sources(read):
-    mirrors = read(debian=DISABLED + MODERN, aaa=FOREIGN)
-    assert (mirrors.main, mirrors.security) == ("http://mirror.example/debian", "http://mirror.example/security")
+    archives = read(debian=DISABLED + MODERN, aaa=FOREIGN)
+    assert archives.mirrors == {"debian": "http://mirror.example/debian", "debian-security": "http://mirror.example/security"}
 
 
 def test_classic_sources(read):
-    mirrors = read(classic=CLASSIC)
-    assert (mirrors.main, mirrors.security) == ("https://other.example/debian", "https://other.example/security")
+    archives = read(classic=CLASSIC)
+    assert archives.mirrors == {"debian": "https://other.example/debian", "debian-security": "https://other.example/security"}
 
 
 def test_a_machine_without_a_debian_mirror_is_told_so(read):

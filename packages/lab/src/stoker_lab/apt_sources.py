@@ -10,26 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from stoker_lab import programs
+from stoker_lab import layout, programs
 from stoker_lab.errors import LabError, LabMissingError
 
 APT = Path("/etc/apt")
 OS_RELEASE = Path("/etc/os-release")
 ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$")
-
-
-class Mirrors(msgspec.Struct, frozen=True, kw_only=True):
-    """Where packages come from.
-
-    Attributes:
-        main: the Debian archive.
-        security: the security archive; empty if this machine has none.
-        proxy: apt's own proxy; empty if it has none.
-    """
-
-    main: str
-    security: str = ""
-    proxy: str = ""
 
 
 class _Source(msgspec.Struct, frozen=True):
@@ -83,7 +69,7 @@ def _apt_proxy() -> str:
     return match.group(1) if match and match.group(1) != "DIRECT" else ""
 
 
-def read_mirrors(folder: Path = APT, os_release: Path = OS_RELEASE) -> Mirrors:
+def read_archives(folder: Path = APT, os_release: Path = OS_RELEASE) -> layout.Archives:
     """Find the Debian mirrors in an apt configuration.
 
     Args:
@@ -99,7 +85,7 @@ def read_mirrors(folder: Path = APT, os_release: Path = OS_RELEASE) -> Mirrors:
     codename = _codename(os_release)
     main = security = ""
     for source in _sources(folder):
-        if "main" not in source.components or not source.uri.startswith(("http://", "https://", "file:")):
+        if "main" not in source.components or not source.uri.startswith(("http://", "https://")):
             continue
         main = main or (source.uri if codename in source.suites else "")
         security = security or (source.uri if f"{codename}-security" in source.suites else "")
@@ -108,4 +94,4 @@ def read_mirrors(folder: Path = APT, os_release: Path = OS_RELEASE) -> Mirrors:
             f"The apt sources in {folder} name no Debian archive for this machine's release ({codename or 'unknown'}).",
             remedy="Lab nodes are made from this machine's own Debian mirror: run the lab on Debian.",
         )
-    return Mirrors(main=main, security=security, proxy=_apt_proxy())
+    return layout.Archives(mirrors={"debian": main, "debian-security": security}, upstream_proxy=_apt_proxy())

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from stoker_lab import apt_sources, layout, programs
+from stoker_lab import layout, package_proxy, programs
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -32,7 +32,9 @@ FILES = {
     ),
     "etc/apt/apt.conf.d/99lab": (
         'Acquire::Languages "none";\nAcquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\n'
-        'Acquire::PDiffs "false";\nAPT::Install-Recommends "false";\nDpkg::Options { "--force-confdef"; "--force-confold"; };\n'
+        # a mirror that says nothing is asked again, not waited for
+        'Acquire::PDiffs "false";\nAcquire::http::Timeout "30";\nAcquire::Retries "5";\nAcquire::GzipIndexes "true";\n'
+        'APT::Install-Recommends "false";\nDpkg::Options { "--force-confdef"; "--force-confold"; };\n'
     ),
     "etc/dpkg/dpkg.cfg.d/lab": (
         "force-unsafe-io\npath-exclude=/usr/share/man/*\npath-exclude=/usr/share/locale/*\npath-exclude=/usr/share/doc/*\n"
@@ -53,8 +55,8 @@ Progress = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """Where images and packages are kept between labs: $STOKER_LAB_CACHE or ~/.cache/stoker-lab."""
-    return Path(os.environ.get("STOKER_LAB_CACHE") or Path.home() / ".cache" / "stoker-lab").absolute()
+    """Where images and packages are kept between labs: $STOKER_LAB_CACHE or /var/cache/stoker-lab."""
+    return Path(os.environ.get("STOKER_LAB_CACHE") or "/var/cache/stoker-lab").absolute()
 
 
 def image_name() -> str:
@@ -63,12 +65,12 @@ def image_name() -> str:
     return f"debian-{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:10]}"
 
 
-def base_image(cache: Path, mirrors: apt_sources.Mirrors, progress: Progress) -> Path:
+def base_image(cache: Path, archives: layout.Archives, progress: Progress) -> Path:
     """The folder of the base image, made now if the cache does not have it.
 
     Args:
         cache: the cache folder.
-        mirrors: where packages come from.
+        archives: where packages come from.
         progress: told what takes long.
 
     Raises:
@@ -83,8 +85,10 @@ def base_image(cache: Path, mirrors: apt_sources.Mirrors, progress: Progress) ->
         unfinished = cache / f"{image.name}.unfinished"
         _discard(unfinished)
         try:
-            _debootstrap(unfinished, mirrors)
-            adapt(unfinished)
+            with package_proxy.running(archives, cache) as port:
+                _debootstrap(unfinished, port)
+                adapt(unfinished)
+                _fetch_lists(unfinished, port, whole=all(archives.mirrors.values()))
             unfinished.rename(image)
         finally:
             _discard(unfinished)
@@ -99,9 +103,21 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _debootstrap(folder: Path, mirrors: apt_sources.Mirrors) -> None:
-    command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(folder), mirrors.main]
-    programs.run(command, environment={"http_proxy": mirrors.proxy} if mirrors.proxy else None, timeout=1200)
+def _debootstrap(folder: Path, port: int) -> None:
+    mirror = f"http://127.0.0.1:{port}/debian"
+    programs.run(
+        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(folder), mirror], timeout=1200
+    )
+
+
+def _fetch_lists(folder: Path, port: int, *, whole: bool) -> None:
+    """Give the image package lists, so that no node has to fetch them before its first installation."""
+    options = [
+        f"Acquire::http::Proxy::{GATEWAY}=http://127.0.0.1:{port}",
+        f"APT::Update::Error-Mode={'any' if whole else 'persistent-failure'}",
+    ]
+    flags = [part for option in options for part in ("-o", option)]
+    programs.run(["chroot", str(folder), "apt-get", "-q", *flags, "update"], timeout=600)
 
 
 def adapt(folder: Path) -> None:

@@ -37,6 +37,18 @@ class NodeRecord(msgspec.Struct, kw_only=True):
     lower: list[str]
 
 
+class Archives(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package proxy stands for.
+
+    Attributes:
+        mirrors: the archives behind it: path on the proxy -> address; empty for one that this machine does not use.
+        upstream_proxy: the proxy that it must itself use; empty for none.
+    """
+
+    mirrors: dict[str, str]
+    upstream_proxy: str
+
+
 class LabRecord(msgspec.Struct, kw_only=True):
     """What is kept of one lab.
 
@@ -44,16 +56,14 @@ class LabRecord(msgspec.Struct, kw_only=True):
         name: the lab's name.
         subnet: the first three numbers of its addresses.
         made_folder: whether the lab made the folder that it stands in.
-        mirrors: the archives behind its package proxy: path on the proxy -> address.
-        upstream_proxy: the proxy that the package proxy itself must use.
+        archives: what its package proxy stands for.
         cache: the cache folder.
     """
 
     name: str
     subnet: str
     made_folder: bool
-    mirrors: dict[str, str]
-    upstream_proxy: str
+    archives: Archives
     cache: str
 
 
@@ -88,7 +98,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def proxy(self) -> Path:
-        """Configuration, cache and log of the package proxy."""
+        """Configuration and log of the package proxy."""
         return self.folder / "proxy"
 
     @property
@@ -154,6 +164,12 @@ def write(path: Path, content: str, mode: int = 0o644) -> None:
         os.fchmod(file.fileno(), mode)
         file.write(content)
     fresh.replace(path)
+
+
+def own(path: Path, user: int, group: int) -> None:
+    """Give a file or folder to a user, who alone may write it."""
+    os.chown(path, user, group)
+    path.chmod(0o755)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from stoker_lab.errors import LabError, LabMissingError
 
 PACKAGES = {
     "debootstrap": "debootstrap",
-    "apt-cacher-ng": "apt-cacher-ng",
+    "apache2": "apache2-bin",
     "ip": "iproute2",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
@@ -61,7 +61,7 @@ def missing() -> list[str]:
     if "overlay" not in Path("/proc/filesystems").read_text() and programs.find_program("modprobe") is None:
         found.append("This kernel has no overlay file system.")
     try:
-        apt_sources.read_mirrors()
+        apt_sources.read_archives()
     except LabMissingError as error:
         found.append(str(error))
     if not found:

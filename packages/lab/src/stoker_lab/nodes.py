@@ -105,25 +105,25 @@ class Lab:
             raise LabMissingError("\n".join(missing))
         if not 1 <= count <= MOST_NODES:
             raise LabError(f"A lab has 1 to {MOST_NODES} nodes, not {count}.")
-        mirrors = apt_sources.read_mirrors()
+        archives = apt_sources.read_archives()
         cache = image.cache_folder()
-        base = image.base_image(cache, mirrors, self._progress)
+        base = image.base_image(cache, archives, self._progress)
         was_up = self.place.read() is not None
         names = [f"{prefix}{number}" for number in range(1, count + 1)]
         try:
             self._progress(f"starting {count} nodes")
             with layout.locked(layout.RUN):
-                record = self._prepare(mirrors, cache)
+                record = self._prepare(archives, cache)
                 self._make_nodes(record, names, base)
             self._supply_power()
-            package_proxy.wait(self.place, record)
+            package_proxy.wait(self.place.folder / "power.log", f"{record.subnet}.1", layout.PROXY_PORT)
             return self.wait(names)
         except BaseException:
             if not was_up:
                 self.down()
             raise
 
-    def _prepare(self, mirrors: apt_sources.Mirrors, cache: Path) -> layout.LabRecord:
+    def _prepare(self, archives: layout.Archives, cache: Path) -> layout.LabRecord:
         """Record, key, bridge and proxy of a lab; what is there is left as it is."""
         record = self.place.read()
         if record is not None and Path("/sys/class/net", self.place.bridge).exists():
@@ -137,15 +137,14 @@ class Lab:
             name=self.name,
             subnet=network.choose_subnet(self._subnet),
             made_folder=made_folder,
-            mirrors={"debian": mirrors.main, "debian-security": mirrors.security},
-            upstream_proxy=mirrors.proxy,
+            archives=archives,
             cache=str(cache),
         )
         machine.register(self.place, self._owner)
         programs.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"stoker-lab {self.name}", "-f", str(self.place.key)])
         self.place.power_lock.touch()
         network.make_bridge(self.place, record.subnet)
-        package_proxy.configure(self.place, record)
+        package_proxy.configure(self.place.proxy, f"{record.subnet}.1", layout.PROXY_PORT, archives, cache)
         layout.write(self.place.record, msgspec.json.encode(record).decode())
         return record
 
@@ -377,8 +376,6 @@ class Lab:
         control_groups.end(self.place.cgroup)
         network.remove(self.place)
         record = self.place.read()
-        if record is not None:
-            package_proxy.keep_packages(self.place, record)
         if self.place.folder.exists():
             shutil.rmtree(self.place.folder)
         if record is not None and record.made_folder and not any(self.place.folder.parent.iterdir()):

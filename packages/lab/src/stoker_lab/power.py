@@ -75,7 +75,7 @@ class PowerSupply:
 
     def _start_missing(self, now: float) -> None:
         if PROXY not in self.alive and self.not_before.get(PROXY, 0) <= now:
-            self._keep(PROXY, subprocess.Popen(package_proxy.command(self.place), stdin=subprocess.DEVNULL))
+            self._keep(PROXY, subprocess.Popen(package_proxy.command(self.place.proxy), stdin=subprocess.DEVNULL))
         for node in self.place.nodes():
             if node.name in self.alive or self.not_before.get(node.name, 0) > now or is_off(self.place, node.name):
                 continue
