@@ -77,7 +77,7 @@ def test_a_changed_host_key_is_refused_until_it_is_forgotten(lab, client, nodes)
 
 
 def test_a_node_without_power_fails_and_the_others_go_on_within_the_tolerance(lab, client, environment):
-    environment("powerless", ("touch", "echo x >>/root/powerless", {}), on=("n1", "n2"), tolerance=1)
+    environment("powerless", ("touch", "echo x >>/root/powerless", {"timeout": 8}), on=("n1", "n2"), tolerance=1)
     plan = client.create_plan("powerless")
     lab.switch_off("n2")
     try:

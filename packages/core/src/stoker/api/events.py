@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
 from typing import Annotated
 
 import msgspec
@@ -19,6 +20,7 @@ from stoker.db import deployments
 from stoker.services.context import ServerContext
 
 HEARTBEAT_SECONDS = 10.0
+_POLL_SECONDS = 1.0
 _BATCH = 1000
 
 
@@ -47,20 +49,21 @@ def _read(context: ServerContext, deployment: str, last: int) -> tuple[list[Row[
 
 
 async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncIterator[bytes]:
-    while True:
-        rows, ended = await asyncio.to_thread(_read, context, deployment, last)
-        for row in rows:
-            last = int(str(row.id))
-        if rows:
-            yield b"".join(_event(row) for row in rows)
-        if ended and len(rows) < _BATCH:
-            return
-        if not rows:
-            yield b": here\n\n"
-            if context.orchestrator is not None:
-                await context.orchestrator.feed.wait(deployment, HEARTBEAT_SECONDS)
-            else:
-                await asyncio.sleep(1.0)
+    orchestrator = context.orchestrator
+    with orchestrator.feed.listen(deployment) if orchestrator is not None else nullcontext(asyncio.Event()) as changed:
+        while True:
+            changed.clear()
+            rows, ended = await asyncio.to_thread(_read, context, deployment, last)
+            for row in rows:
+                last = int(str(row.id))
+            if rows:
+                yield b"".join(_event(row) for row in rows)
+            if ended and len(rows) < _BATCH:
+                return
+            if not rows:
+                yield b": here\n\n"
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS if orchestrator is not None else _POLL_SECONDS)
 
 
 def _event(row: Row[tuple[object, ...]]) -> bytes:

@@ -52,6 +52,8 @@ class Progress(msgspec.Struct, kw_only=True):
         for node in deployment.get("nodes") or []:
             found = made._node(node["node"])
             found.total = max(found.total, node.get("total", 0))
+        for found in made.nodes.values():
+            found.state = found.state if found.total else "done"
         return made
 
     def apply(self, event: EventDocument) -> str:
@@ -97,7 +99,11 @@ class Progress(msgspec.Struct, kw_only=True):
             pretended = " (not simulated)" if event.get("simulated") else ""
             unchanged = "" if event.get("changed", True) else " (nothing to do)"
             return f"{node.name}: {task} done in {duration(took)}{unchanged}{pretended}"
-        node.state, node.task, node.note = "failed", task, f"exit status {status}"
+        node.task, node.note = task, f"exit status {status}"
+        if (again := event.get("again_in")) is not None:
+            node.state, node.note = "waiting", f"{node.note}, again in {duration(again)}"
+            return f"{node.name}: {task}: {node.note}"
+        node.state = "failed"
         return f"{node.name}: {task} failed with exit status {status}"
 
     def _node(self, name: str) -> NodeProgress:

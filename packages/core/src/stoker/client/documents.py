@@ -252,6 +252,7 @@ class EventDocument(TypedDict, total=False):
     output: str
     changed: bool
     simulated: bool
+    again_in: float
     command: str
     message: str
 

@@ -6,30 +6,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Feed:
-    """In-process wake-up calls; whoever misses one finds the rows at the next look."""
+    """In-process wake-up calls. Who listens before looking at the rows misses none."""
 
     def __init__(self) -> None:
         """Nobody listens yet."""
-        self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._listening: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     def notify(self, deployment_ids: Iterable[str]) -> None:
         """These deployments have new rows; called in the event loop."""
         for deployment_id in deployment_ids:
-            for waiter in self._waiting.pop(deployment_id, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
+            for changed in self._listening.get(deployment_id, ()):
+                changed.set()
 
-    async def wait(self, deployment_id: str, seconds: float) -> None:
-        """Wait for new rows, at most so long."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting[deployment_id].add(waiter)
-        await asyncio.wait([waiter], timeout=seconds)
-        waiters = self._waiting.get(deployment_id)
-        if waiters is not None:
-            waiters.discard(waiter)
-            if not waiters:
-                del self._waiting[deployment_id]
+    @contextmanager
+    def listen(self, deployment_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there are new rows; the listener clears it before each look."""
+        changed = asyncio.Event()
+        self._listening[deployment_id].add(changed)
+        try:
+            yield changed
+        finally:
+            listeners = self._listening[deployment_id]
+            listeners.discard(changed)
+            if not listeners:
+                del self._listening[deployment_id]

@@ -175,7 +175,7 @@ class NodeRun:
     def _attempt_id(self, task: int, attempt: int) -> str:
         return f"{self._run.deployment_id}.{task}.{self._node}.{attempt}"
 
-    def _event_of(self, number: int, attempt: int, outcome: Outcome) -> Event:
+    def _event_of(self, number: int, attempt: int, outcome: Outcome, *, again_in: float | None = None) -> Event:
         run = self._run
         instance = run.plan.instances[number]
         action = run.plan.actions[instance.action]
@@ -188,6 +188,8 @@ class NodeRun:
         }
         if outcome.simulated:
             data["simulated"] = True
+        if again_in is not None:
+            data["again_in"] = again_in
         if not outcome.ok:
             data["command"] = wording.command(action)
         elif isinstance(action, CommandAction | RebootAction) and not outcome.changed:
@@ -209,7 +211,8 @@ class NodeRun:
 
     async def _note_failed(self, number: int, attempt: int, outcome: Outcome, *, final: bool) -> None:
         run = self._run
-        event = self._event_of(number, attempt, outcome)
+        task = run.plan.tasks[run.plan.instances[number].task]
+        event = self._event_of(number, attempt, outcome, again_in=None if final else task.retry_interval)
         self._spooled.append(self._attempt_id(run.plan.instances[number].task, attempt))
         events = [event]
         if final:
