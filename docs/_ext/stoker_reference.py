@@ -53,19 +53,20 @@ def configuration(_: str) -> str:
 
 def benchmarks(_: str) -> str:
     """The newest table of benchmarks, if one was kept in the tree."""
-    files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
-    if not files:
+    tables = [(json.loads(file.read_text()), file.name) for file in (ROOT / "benchmarks" / "results").glob("*.json")]
+    kept = [(max(row["at"] for row in table.values()), name, table) for table, name in tables if table]
+    if not kept:
         return "No table has been kept yet. `./dev bench` prints one."
-    table = json.loads(files[-1].read_text())
+    at, name, table = max(kept, key=lambda item: item[:2])
     rows = []
-    for name, row in sorted(table.items()):
+    for result, row in sorted(table.items()):
+        aim = "" if row["aim"] is None else f"{row['aim']:,g}"
         rows.append(
-            f"| {name} | {row['value']:.4g} {row['unit']} | {row['bound']:g} | {row.get('aim', '')} "
-            f"| {'yes' if row['ok'] else '**no**'} | {row.get('note', '')} |"
+            f"| {result} | {row['value']:,.{0 if row['value'] >= 100 else 2}f} {row['unit']} | {row['bound']:,g} | {aim} "
+            f"| {'yes' if row['ok'] else '**no**'} | {'yes' if row['reached'] else '**no**'} | {row['note']} |"
         )
-    return "\n".join(
-        [f"From `{files[-1].name}`.", "", "| Name | Value | Bound | Aim | Bound met | Note |", "|---|---|---|---|---|---|", *rows]
-    )
+    head = ["| Name | Value | Bound | Aim | Bound met | Aim met | Note |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([f"Measured {at[:10]}, kept in `{name}`.", "", *head, *rows])
 
 
 SOURCES: dict[str, Callable[[str], str]] = {
