@@ -104,6 +104,12 @@ class RunningServer:
         return self.process.wait(30)
 
 
+@pytest.fixture(scope="session")
+def running_server_class() -> type[RunningServer]:
+    """For fixtures that live longer than one test; they kill what they start."""
+    return RunningServer
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """Start real servers: ``start_server(data_dir=..., **fields of ServerConfig)``; all are killed at the end."""
