@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncssh
-from stoker.errors import ConfigurationError
+from stoker.errors import ConfigurationError, StokerError
 
 from benchmarks import ssh_clients
 from benchmarks.result import Result
@@ -132,8 +132,8 @@ def _ansible(folder: Path) -> float:
     venv = _ansible_venv()
     ports = json.loads((folder / "ports.json").read_text())
     hosts = "".join(f"n{number} ansible_host=127.0.0.1 ansible_port={port}\n" for number, port in enumerate(ports))
-    options = "ansible_user=root ansible_python_interpreter=/usr/bin/python3"
-    (folder / "inventory").write_text(f"[all]\n{hosts}[all:vars]\n{options}\nansible_ssh_private_key_file={folder}/key\n")
+    options = f"ansible_user=root\nansible_python_interpreter=/usr/bin/python3\nansible_ssh_private_key_file={folder}/key\n"
+    (folder / "inventory").write_text(f"[all]\n{hosts}[all:vars]\n{options}")
     tasks = [{"ansible.builtin.shell": ssh_clients.command(number)} for number in range(ssh_clients.COMMANDS)]
     (folder / "playbook.yml").write_text(
         json.dumps([{"hosts": "all", "gather_facts": False, "strategy": "linear", "tasks": tasks}])
@@ -142,7 +142,8 @@ def _ansible(folder: Path) -> float:
         "[defaults]\nforks = 50\nhost_key_checking = False\ndeprecation_warnings = False\n"
         f"local_tmp = {folder}/local\nremote_tmp = {folder}/remote\n"
         "[ssh_connection]\npipelining = True\n"
-        "ssh_args = -o ControlMaster=auto -o ControlPersist=20s -o KexAlgorithms=curve25519-sha256\n"
+        "ssh_args = -F none -o ControlMaster=auto -o ControlPersist=20s -o KexAlgorithms=curve25519-sha256"
+        " -o UserKnownHostsFile=/dev/null\n"
         f"control_path_dir = {folder}/cp\n"
     )
     environment = {**os.environ, "ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home")}
@@ -155,7 +156,7 @@ def _ansible(folder: Path) -> float:
         env=environment,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"ansible-playbook failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise StokerError(f"ansible-playbook ended with {done.returncode}: {(done.stdout + done.stderr).strip()[:2000]}")
     return _children() - before
 
 
