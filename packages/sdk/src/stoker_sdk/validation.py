@@ -25,12 +25,13 @@ from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.dependency import ANCHORS
 from stoker_sdk.model.expression import Expression, condition_source
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.generator import GENERATORS, PUBLIC_PARTS
 from stoker_sdk.model.program import compile_expression
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.source import named_files
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-VARIABLES: Final = frozenset({"settings", "node", "nodes", "by_role", "environment"})
+VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "environment"})
 _VALUE_FIELDS: Final = ("value", "items", "content", "host", "arguments")
 
 
@@ -102,6 +103,25 @@ def _settings_point(plugin: Plugin) -> Iterable[Finding]:
             yield Finding(
                 rule="V002", contribution="settings", field="schema", message=message, remedy="Use Settings.from_model."
             )
+        for place, how in _secret_fields(item.json_schema, "schema"):
+            generator = how.get("generator")
+            if generator is not None and generator not in GENERATORS:
+                message = f"there is no generator {generator!r}."
+                remedy = f"Use one of: {', '.join(sorted(GENERATORS))}."
+                yield Finding(rule="V003", contribution="settings", field=place, message=message, remedy=remedy)
+
+
+def _secret_fields(schema: object, place: str) -> Iterable[tuple[str, Mapping[str, object]]]:
+    """Every ``x-secret`` of a schema with its place."""
+    if isinstance(schema, Mapping):
+        if isinstance(how := schema.get("x-secret"), Mapping):
+            yield place, how
+        for key, value in schema.items():
+            if key not in ("default", "examples", "const", "enum"):
+                yield from _secret_fields(value, f"{place}.{key}")
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from _secret_fields(value, f"{place}[{index}]")
 
 
 def _values(contribution: Contribution) -> Iterable[tuple[str, object]]:
@@ -135,6 +155,10 @@ def _expressions(plugin: Plugin, contribution: Contribution) -> Iterable[Finding
         paths = program.paths()
         for path in sorted(paths):
             name, *rest = path.split(".")
+            if name == "public" and rest and not _is_public(schema, rest):
+                message = f"{source!r} reads public.{'.'.join(rest)}, but no setting has such a public part."
+                parts = ", ".join(f"{part} of {maker}" for maker, names in PUBLIC_PARTS.items() for part in names)
+                yield Finding(rule="X003", field=field, message=message, remedy=f"There are: {parts}.")
             if name == "settings" and rest and not _in_schema(schema, rest):
                 message = f"{source!r} reads settings.{'.'.join(rest)}, which the settings do not have."
                 yield Finding(rule="X003", field=field, message=message, remedy="Add the setting, or correct the name.")
@@ -153,6 +177,13 @@ def _expressions(plugin: Plugin, contribution: Contribution) -> Iterable[Finding
 
 def _in_schema(schema: Mapping[str, object] | None, path: Sequence[str]) -> bool:
     return _lookup(schema, path) is not None
+
+
+def _is_public(schema: Mapping[str, object] | None, path: Sequence[str]) -> bool:
+    """Whether a path under ``public`` is a part of a pair that a generator makes."""
+    found = _lookup(schema, path[:-1])
+    how = found.get("x-secret") if isinstance(found, Mapping) else None
+    return isinstance(how, Mapping) and path[-1] in PUBLIC_PARTS.get(str(how.get("generator")), ())
 
 
 def _is_secret(schema: Mapping[str, object] | None, path: str) -> bool:

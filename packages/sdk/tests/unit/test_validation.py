@@ -23,6 +23,7 @@ FAULTS: dict[str, tuple[str, list[dict[str, object]]]] = {
     "unknown variable": ("X002", [{**OPTION, "value": {"$cel": "colour"}}]),
     "unknown setting": ("X003", [{**OPTION, "value": {"$cel": "settings.colour"}}]),
     "unknown setting in when": ("X003", [{**OPTION, "when": "settings.colour == 'red'"}]),
+    "unknown public part": ("X003", [{**OPTION, "value": {"$cel": "public.key.public_key"}}]),
     "secret argument": ("X004", [{**SCRIPT, "arguments": [{"$cel": "settings.key"}]}]),
     "relative path": ("F001", [{**OPTION, "path": "etc/x"}]),
     "path with ..": ("F001", [{**OPTION, "path": "/etc/../x"}]),
@@ -64,6 +65,21 @@ def test_a_right_plugin_has_no_findings(folder: Path) -> None:
 def test_all_faults_are_found_at_once(folder: Path) -> None:
     several = [item for case in ("syntax", "relative path", "trigger", "no such file") for item in FAULTS[case][1]]
     assert sorted(rules(several, folder)) == ["F001", "F003", "T003", "X001"]
+
+
+def test_an_unknown_generator_is_refused_with_its_place(folder: Path) -> None:
+    schema = {"type": "object", "properties": {"key": {"type": "string", "x-secret": {"generator": "dice"}}}}
+    document = {"name": "hello", "version": "1.0.0", "title": "Hello", "contributions": [{"point": "settings", "schema": schema}]}
+    (finding,) = check_plugin(read_manifest(document), folder)
+    assert (finding.rule, finding.field) == ("V003", "schema.properties.key")
+
+
+def test_a_public_part_is_known(folder: Path) -> None:
+    schema = {"type": "object", "properties": {"key": {"type": "string", "x-secret": {"generator": "ssh_key"}}}}
+    public = {**OPTION, "value": {"$cel": "public.key.public_key"}}
+    contributions = [{"point": "settings", "schema": schema}, public]
+    document = {"name": "hello", "version": "1.0.0", "title": "Hello", "contributions": contributions}
+    assert check_plugin(read_manifest(document), folder) == []
 
 
 def test_a_schema_that_is_none_is_refused(folder: Path) -> None:

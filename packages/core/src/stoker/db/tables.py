@@ -118,6 +118,7 @@ secrets = Table(
     Column("name", String, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("value", LargeBinary, nullable=False),  # encrypted
+    Column("public", Text, nullable=False, server_default="{}"),  # JSON: what of a pair anybody may know
     Column("generated", Boolean, nullable=False, default=False),
     Column("created_at", Float, nullable=False),
 )

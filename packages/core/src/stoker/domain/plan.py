@@ -153,6 +153,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Plugins that are gone from the environment when this plan is carried out."""
     keyed_hashes: dict[str, str] = {}
     """For contents with secrets: index (as text) -> HMAC of the final bytes; filled in outside planning."""
+    pretended: list[int] = []
+    """Indexes of instances that a simulated node would only pretend to run; filled in outside planning."""
     snapshot: str = ""
     """Content hash of the snapshot."""
     format: Literal[1] = 1

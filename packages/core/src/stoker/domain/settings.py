@@ -37,6 +37,8 @@ class SecretField(msgspec.Struct, frozen=True, kw_only=True):
     generator: str = ""
     """How to make it if the operator gives none; empty: the operator must."""
     length: int | None = None
+    names: tuple[str, ...] = ()
+    """The hosts that a generated certificate is for."""
     required: bool = True
 
 
@@ -271,11 +273,25 @@ class _Walk:
     def _secret(self, path: Path, how: object, *, required: bool) -> None:
         options = how if isinstance(how, Mapping) else {}
         generator, length = str(options.get("generator") or ""), options.get("length")
-        self.secrets.append(
-            SecretField(path=path, generator=generator, length=length if isinstance(length, int) else None, required=required)
-        )
+        field = SecretField(path=path, generator=generator, length=length if isinstance(length, int) else None, required=required)
+        if isinstance(source := options.get("names"), str):
+            field = msgspec.structs.replace(field, names=self._names(path, source))
+        self.secrets.append(field)
         if required and not generator and get(self.document, path) in (None, ""):
             self._miss(path, {})
+
+    def _names(self, path: Path, source: str) -> tuple[str, ...]:
+        """The hosts of a certificate: what the expression ``names`` gives."""
+        try:
+            found = compile_expression(source).evaluate({"settings": self.document, "item": get(self.document, path[:-1])})
+        except ExpressionError as error:
+            self._fault("N005", path, f"its names cannot be decided: {error.reason}.", "Mend x-secret.names in the schema.")
+            return ()
+        names = found if isinstance(found, list) else [found]
+        texts = tuple(name for name in names if isinstance(name, str) and name)
+        if len(texts) != len([name for name in names if name != ""]):
+            self._fault("N005", path, f"its names are {names!r}, not texts.", "Mend x-secret.names in the schema.")
+        return texts
 
     def _judge(self, error: jsonschema_rs.ValidationError, hidden: list[Path], missing: set[str]) -> None:
         path: Path = tuple(error.instance_path)

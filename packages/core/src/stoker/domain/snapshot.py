@@ -22,6 +22,8 @@ class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
     """As in the manifest (``point`` names the class); read with ``stoker_sdk.manifest``."""
     settings: dict[str, object] = {}
     """Complete settings: defaults filled in; a secret stands as ``{"$secret": PATH, "version": N}``."""
+    public: dict[str, object] = {}
+    """What anybody may know of the plugin's generated pairs, in the shape of its settings."""
     templates: dict[str, str] = {}
     """Templates of the bundle that contributions name: path -> text."""
     blobs: dict[str, str] = {}

@@ -16,6 +16,9 @@ BLOB = "blob:"
 _SHORTEST_LINE = 8
 """Shorter lines of a secret of several lines are not searched for on their own: they would be found everywhere."""
 
+_ARMOUR = "-----"
+"""Begins the first and the last line of a key in PEM, which are no secret."""
+
 
 class Materials:
     """Gives transports the final bytes; keeps the secrets of one environment in memory only."""
@@ -62,7 +65,8 @@ class Redactor:
         """Take the secrets; longer ones are looked for first."""
         shown: dict[str, str] = {}
         for (plugin, name, version), value in secrets.items():
-            for part in (value, *(line for line in value.splitlines() if len(line) >= _SHORTEST_LINE)):
+            lines = [line for line in value.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith(_ARMOUR)]
+            for part in (value, *lines):
                 if part.strip():
                     shown.setdefault(part, str(SecretSlot(plugin, name, version)))
         self._shown = sorted(shown.items(), key=lambda item: -len(item[0]))

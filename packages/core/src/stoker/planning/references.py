@@ -23,7 +23,7 @@ from stoker.planning.parts import PluginParts
 from stoker.planning.progress import PROGRESS
 from stoker.planning.templates import template_names
 
-VARIABLES: Final = frozenset({"settings", "node", "nodes", "by_role", "environment"})
+VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "environment"})
 
 _BOUND = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _ROLE = re.compile(r"\bby_role\s*(?:\[\s*(?:'([^']*)'|\"([^\"]*)\")\s*\]|\.([A-Za-z_]\w*))")
@@ -114,6 +114,13 @@ def _path_faults(text: str, path: str, part: PluginParts) -> Iterator[tuple[str,
         if known is not None and steps[length] not in known:
             yield f"expression {text}: {parent} has no {steps[length]!r}.", f"Use one of: {', '.join(sorted(known))}."
             return
+    if steps[0] == "public" and len(steps) > 1:
+        place: object = part.plugin.public
+        for step in steps[1:]:
+            place = place.get(step) if isinstance(place, Mapping) else None
+        if place is None:
+            remedy = "Generators ssh_key and x509 make pairs; the manual names their public parts."
+            yield f"expression {text}: no setting has the public part {'.'.join(steps[1:])!r}.", remedy
     if steps[0] == "settings" and len(steps) > 1:
         missing = _missing_setting(part.settings_schema, steps[1:])
         if missing is not None:

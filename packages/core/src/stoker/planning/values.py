@@ -98,6 +98,7 @@ class Scope:
         by_role = {role: nodes.by_role.get(role, []) for role in {*roles, *nodes.by_role}}
         self.variables: dict[str, object] = {
             "settings": self.settings,
+            "public": plugin.public,
             "nodes": nodes.staying,
             "by_role": by_role,
             "environment": dict(environment),
@@ -191,7 +192,7 @@ class Scope:
     def _context(self, *, wide: bool) -> cel.Context:
         """The evaluator copies its context each time, so what grows with the number of nodes is left out where it can be."""
         if wide not in self._contexts:
-            names = self.variables.keys() if wide else ("settings", "environment", "node")
+            names = self.variables.keys() if wide else ("settings", "public", "environment", "node")
             self._contexts[wide] = cel.Context(variables={name: self.variables[name] for name in names})
         return self._contexts[wide]
 

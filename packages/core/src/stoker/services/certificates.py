@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates: the server's own, self-signed where the operator gives none."""
+"""Certificates: the server's own, self-signed where the operator gives none; and what all certificates are made of."""
 
 from __future__ import annotations
 
@@ -56,17 +56,23 @@ def _make(certificate: Path, key_file: Path, hosts: list[str]) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(minutes=5))
         .not_valid_after(now + dt.timedelta(days=_DAYS))
-        .add_extension(x509.SubjectAlternativeName([_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([alternative_name(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    write_private(key_file, private)
+    write_private(key_file, pem_of_key(key).encode())
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
 
-def _name(host: str) -> x509.GeneralName:
+def pem_of_key(key: ec.EllipticCurvePrivateKey) -> str:
+    """A private key in PEM, without a passphrase."""
+    shape = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*shape).decode()
+
+
+def alternative_name(host: str) -> x509.GeneralName:
+    """A host's name or address as a certificate names it."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

@@ -40,7 +40,7 @@ def add(context: ServerContext, name: str, private_key: str | None = None) -> Cr
         ConflictError: the name is taken.
     """
     check_name("credential", name)
-    pair = read_ssh_key(private_key, name) if private_key else generate_ssh_key(f"stoker-{name}")
+    pair = read_ssh_key(private_key, name, f"credential {name!r}") if private_key else generate_ssh_key(f"stoker-{name}")
     table = tables.credentials
     identity, now = uuid.uuid4().hex, time.time()
     with context.database.transaction() as connection:

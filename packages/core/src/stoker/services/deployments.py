@@ -292,7 +292,7 @@ def retry(context: ServerContext, deployment_id: str) -> DeploymentView:
     if asked:
         raise ConflictError(
             f"nobody knows whether these ran: {', '.join(asked)}.",
-            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} --node NODE --task TASK --as done|rerun",
+            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} NODE TASK done|rerun",
         )
     return _begin(context, stored, stored.plan.environment_name, deployment_id)
 

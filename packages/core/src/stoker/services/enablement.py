@@ -28,7 +28,7 @@ from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
 from stoker.services.context import ServerContext
 from stoker.services.plugins import settings_schema
-from stoker.services.secrets import SecretStore
+from stoker.services.secrets import SecretStore, public_parts
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 3
@@ -45,6 +45,8 @@ class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
     """As the operator gave them; secrets stand as ``{"$secret": PATH, "version": N}``."""
     effective_settings: dict[str, object]
     """With defaults filled in."""
+    public: dict[str, object]
+    """What anybody may know of generated pairs: public keys and certificates, in the shape of the settings."""
     problems: list[Finding]
     """What is still missing before a plan can be made."""
     settings_schema: dict[str, object]
@@ -65,6 +67,8 @@ class _Candidate(msgspec.Struct):
     digest: str
     manifest: str
     settings: Document
+    public: dict[str, object] = {}
+    """What anybody may know of its pairs."""
     removing: bool = False
 
 
@@ -111,7 +115,7 @@ def enable(
         with context.database.read() as connection:
             home = find_environment(connection, environment)
             candidates = _candidates(connection, home.id)
-            candidate = _changed(connection, candidates, plugin, version, given)
+            candidate = _changed(connection, home.id, candidates, plugin, version, given)
         looked = _look(candidate)
         if looked.faults:
             raise InvalidInputError(
@@ -155,18 +159,24 @@ def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPlu
 
 
 def _changed(
-    connection: Connection, candidates: list[_Candidate], plugin: str, version: str | None, given: Document | None
+    connection: Connection,
+    environment_id: str,
+    candidates: list[_Candidate],
+    plugin: str,
+    version: str | None,
+    given: Document | None,
 ) -> _Candidate:
     old = next((candidate for candidate in candidates if candidate.plugin == plugin), None)
     row = find_plugin(connection, plugin, version or (old.version if old else None))
     kept = old.settings if old else {}
-    return _Candidate(
+    candidate = _Candidate(
         plugin=plugin,
         version=row.version,
         digest=row.digest,
         manifest=row.manifest,
         settings=kept if given is None else _with_kept(given, kept),
     )
+    return _with_public(connection, environment_id, candidate)
 
 
 def _with_kept(given: Document, kept: Document) -> Document:
@@ -216,7 +226,7 @@ def _keep(
 
 
 def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]:
-    return [
+    found = [
         _Candidate(
             plugin=row.plugin,
             version=row.version,
@@ -227,6 +237,13 @@ def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]
         )
         for row in enabled_plugins(connection, environment_id)
     ]
+    return [_with_public(connection, environment_id, candidate) for candidate in found]
+
+
+def _with_public(connection: Connection, environment_id: str, candidate: _Candidate) -> _Candidate:
+    looked = _look(candidate)
+    public = public_parts(connection, environment_id, candidate.plugin, looked.complete, looked.secrets)
+    return msgspec.structs.replace(candidate, public=public)
 
 
 def _look(candidate: _Candidate) -> settings.Settings:
@@ -244,6 +261,7 @@ def _views(connection: Connection, environment_id: str) -> list[EnabledPluginVie
                 state="removing" if candidate.removing else "enabled",
                 settings=dict(candidate.settings),
                 effective_settings=dict(looked.complete),
+                public=candidate.public,
                 problems=looked.missing,
                 settings_schema=settings_schema(candidate.manifest),
             )
@@ -278,6 +296,7 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
         digest=candidate.digest,
         contributions=contributions,
         settings=_masked(looked),
+        public=candidate.public,
         templates=templates,
         blobs=blobs,
         removing=candidate.removing,

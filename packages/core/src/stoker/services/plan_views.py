@@ -61,6 +61,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     guard: str
     idempotent: bool
     timeout: int
+    not_simulated: bool
+    """Whether the node is a simulated one and would only pretend to run it."""
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,7 @@ def task_views(plan: Plan, *, node: str = "") -> list[TaskView]:
 
 
 def _task_views(plan: Plan, wanted: int | None) -> Iterator[TaskView]:
+    pretended = {(plan.instances[number].task, plan.instances[number].node) for number in plan.pretended}
     for item in sorted((item for item in plan.instances if item.run), key=lambda item: (item.task, item.node)):
         if wanted is not None and item.node != wanted:
             continue
@@ -204,6 +207,7 @@ def _task_views(plan: Plan, wanted: int | None) -> Iterator[TaskView]:
             guard=wording.guard(action),
             idempotent=task.idempotent,
             timeout=task.timeout,
+            not_simulated=(item.task, item.node) in pretended,
         )
 
 

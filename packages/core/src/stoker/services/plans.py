@@ -10,6 +10,7 @@ from stoker.db import tables
 from stoker.db.environments import find_environment, refuse_while_deploying
 from stoker.db.plans import StoredPlan, load_plan, load_snapshot, plan_summaries, save_plan
 from stoker.db.vault import SecretName, Vault
+from stoker.domain.node import NodeTarget
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import Snapshot
 from stoker.errors import ConflictError, NotFoundError
@@ -53,6 +54,7 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
         NotFoundError: there is no such environment.
         ConflictError: a deployment of it runs.
         PlanningError: a plan cannot be made; every finding names its plugin or node.
+        NodeUnreachableError: the fleet of simulated nodes went away meanwhile.
     """
     with context.database.read() as connection:
         row = find_environment(connection, environment)
@@ -60,6 +62,7 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
     gathered = snapshots.gather(context, environment)
     plan = context.wait(make_plan(context, gathered.snapshot))
     plan = with_keyed_hashes(plan, gathered.secrets, context.vault)
+    plan = context.wait(with_pretended(context, plan, gathered.targets))
     summary = plan_views.summarize(plan)
     with context.database.transaction() as connection:
         identity, _, _ = save_plan(connection, plan, gathered.snapshot, gathered.revision, summary)
@@ -81,6 +84,22 @@ def with_keyed_hashes(plan: Plan, secrets: dict[SecretName, str], vault: Vault) 
         if not isinstance(content.text, str)
     }
     return msgspec.structs.replace(plan, keyed_hashes=hashes)
+
+
+async def with_pretended(context: ServerContext, plan: Plan, targets: list[NodeTarget]) -> Plan:
+    """Note which tasks simulated nodes would only pretend to run."""
+    reached = {target.id: target for target in targets}
+    by_node: dict[int, list[int]] = {}
+    for number, instance in enumerate(plan.instances):
+        if instance.run:
+            by_node.setdefault(instance.node, []).append(number)
+    found: list[int] = []
+    for node, numbers in by_node.items():
+        target = reached[plan.nodes[node].id]
+        actions = [plan.actions[plan.instances[number].action] for number in numbers]
+        marks = await context.transports[target.transport].pretended(target, actions)
+        found += [number for number, mark in zip(numbers, marks, strict=True) if mark]
+    return msgspec.structs.replace(plan, pretended=found)
 
 
 def _views(context: ServerContext, *, environment_id: str | None = None, plan_id: str | None = None) -> list[PlanView]:

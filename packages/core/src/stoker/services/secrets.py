@@ -5,22 +5,22 @@
 from __future__ import annotations
 
 import copy
-import secrets as random
-import string
 import time
-import uuid
+from collections.abc import Sequence
+from typing import cast
 
+import msgspec
 from sqlalchemy import Connection, Row, insert, select
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.generator import DEFAULT_LENGTH, GENERATORS, PUBLIC_PARTS, random_text
 
 from stoker.db.tables import secrets
 from stoker.db.vault import Vault
 from stoker.domain import settings
 from stoker.domain.settings import SECRET, Document, Json, SecretField, Settings
 from stoker.errors import InvalidInputError
-from stoker.services.keys import generate_ssh_key
-
-_ALPHABET = string.ascii_letters + string.digits
+from stoker.services import authority
+from stoker.services.keys import Pair, generate_ssh_key, read_ssh_key
 
 
 class SecretStore:
@@ -51,16 +51,49 @@ class SecretStore:
     def _reference_for(self, field: SecretField, value: Json) -> Json:
         name = settings.dotted(field.path)
         if isinstance(value, dict):
-            return self._existing(name, value)
+            row = self._existing(name, value)
+            if self._is_for_others(field, row):
+                return self._keep(name, self._generate(field), generated=True)
+            return {SECRET: row.name, "version": row.version}
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
-            return self._keep(name, str(value), generated=False)
+            return self._keep(name, self._read(field, str(value)), generated=False)
         if field.generator:
-            return self._keep(name, generate(field), generated=True)
+            return self._keep(name, self._generate(field), generated=True)
         return None
 
-    def _keep(self, name: str, value: str, *, generated: bool) -> Json:
+    def _generate(self, field: SecretField) -> Pair:
+        """Make a secret as the plugin's field says."""
+        title = f"{self._plugin}.{settings.dotted(field.path)}"
+        if field.generator == "ssh_key":
+            return generate_ssh_key(title).pair()
+        if field.generator == "x509":
+            return authority.issue(self._connection, self._vault, self._environment_id, title, field.names)
+        if field.generator not in GENERATORS:
+            raise InvalidInputError(
+                f"plugin {self._plugin}, setting {settings.dotted(field.path)}: there is no generator {field.generator!r}.",
+                remedy=f"Use one of: {', '.join(sorted(GENERATORS))}.",
+            )
+        return Pair(private=random_text(field.generator, field.length or DEFAULT_LENGTH))
+
+    def _read(self, field: SecretField, value: str) -> Pair:
+        """A secret that the operator gave; of a pair, the public part is found."""
+        name = settings.dotted(field.path)
+        what = f"plugin {self._plugin}, setting {name}"
+        if field.generator == "ssh_key":
+            return read_ssh_key(value, f"{self._plugin}.{name}", what).pair()
+        return authority.read_pair(value, what) if field.generator == "x509" else Pair(private=value)
+
+    @staticmethod
+    def _is_for_others(field: SecretField, row: Row[tuple[object, ...]]) -> bool:
+        """Whether a certificate was made for other hosts than those that the settings name now."""
+        if field.generator != "x509" or not row.generated:
+            return False
+        public = msgspec.json.decode(row.public, type=dict[str, str])
+        return authority.names_of(public["certificate"]) != set(field.names)
+
+    def _keep(self, name: str, pair: Pair, *, generated: bool) -> Json:
         latest = self._latest(name)
-        if latest is not None and self._vault.decrypt(latest.value).decode() == value:
+        if latest is not None and self._vault.decrypt(latest.value).decode() == pair.private:
             return {SECRET: name, "version": latest.version}
         version = 1 if latest is None else latest.version + 1
         self._connection.execute(
@@ -69,14 +102,15 @@ class SecretStore:
                 plugin=self._plugin,
                 name=name,
                 version=version,
-                value=self._vault.encrypt(value.encode()),
+                value=self._vault.encrypt(pair.private.encode()),
+                public=msgspec.json.encode(pair.public).decode(),
                 generated=generated,
                 created_at=time.time(),
             )
         )
         return {SECRET: name, "version": version}
 
-    def _existing(self, place: str, reference: dict[str, Json]) -> Json:
+    def _existing(self, place: str, reference: dict[str, Json]) -> Row[tuple[object, ...]]:
         name = reference.get(SECRET)
         name = name if isinstance(name, str) else place
         version = reference.get("version")
@@ -89,7 +123,7 @@ class SecretStore:
                     self._finding(place, f"there is no stored secret {name!r} to keep.", "Give the secret as a plain text.")
                 ],
             )
-        return {SECRET: name, "version": row.version}
+        return row
 
     def _latest(self, name: str, version: int | None = None) -> Row[tuple[object, ...]] | None:
         query = select(secrets).where(
@@ -128,19 +162,49 @@ class SecretStore:
                 settings.put(document, field.path[:depth], {} if isinstance(filled, dict) else copy.deepcopy(filled))
 
 
-def generate(field: SecretField) -> str:
-    """Make a secret as the plugin's field says."""
-    match field.generator:
-        case "hex":
-            return random.token_hex((field.length or 32) // 2 + 1)[: field.length or 32]
-        case "uuid":
-            return str(uuid.uuid4())
-        case "ssh_key":
-            return generate_ssh_key(settings.dotted(field.path)).private_key
-        case "password":
-            return "".join(random.choice(_ALPHABET) for _ in range(field.length or 32))
-        case other:
-            raise InvalidInputError(
-                f"setting {settings.dotted(field.path)}: there is no generator {other!r}.",
-                remedy="Use password, hex, uuid or ssh_key.",
+def public_parts(
+    connection: Connection, environment_id: str, plugin: str, complete: Document, fields: Sequence[SecretField]
+) -> dict[str, object]:
+    """What anybody may know of a plugin's pairs, in the shape of its settings.
+
+    A pair that is not made yet has placeholders, so that what refers to it can be checked.
+
+    Args:
+        connection: to the database.
+        environment_id: where the plugin is enabled.
+        plugin: its name.
+        complete: its settings with defaults filled in and references in place of secrets.
+        fields: where its secrets are.
+    """
+    public: Json = {}
+    for field in fields:
+        if field.generator not in PUBLIC_PARTS:
+            continue
+        parts: dict[str, Json] = dict.fromkeys(PUBLIC_PARTS[field.generator], "(not made yet)")
+        reference = settings.get(complete, field.path)
+        if isinstance(reference, dict) and isinstance(name := reference.get(SECRET), str):
+            place = (
+                secrets.c.environment_id == environment_id,
+                secrets.c.plugin == plugin,
+                secrets.c.name == name,
+                secrets.c.version == reference.get("version"),
             )
+            found = connection.execute(select(secrets.c.public).where(*place)).scalar()
+            parts |= msgspec.json.decode(found, type=dict[str, str]) if found else {}
+        _put(public, field.path, parts)
+    return cast("dict[str, object]", public)
+
+
+def _put(document: Json, path: settings.Path, value: Json) -> None:
+    """Set the value at a path, with the parents that it needs."""
+    for depth in range(1, len(path)):
+        if settings.get(document, path[:depth]) is None:
+            _set(document, path[:depth], [] if isinstance(path[depth], int) else {})
+    _set(document, path, value)
+
+
+def _set(document: Json, path: settings.Path, value: Json) -> None:
+    parent, last = settings.get(document, path[:-1]), path[-1]
+    if isinstance(parent, list) and isinstance(last, int):
+        parent.extend({} for _ in range(last + 1 - len(parent)))
+    settings.put(document, path, value)

@@ -68,3 +68,7 @@ class Transport(Protocol):
             HostKeyChangedError: the node shows another key than ``target.host_key``.
         """
         ...
+
+    async def pretended(self, target: NodeTarget, actions: list[Action]) -> list[bool]:
+        """Which of these actions the node would only pretend to do; a real one none. Raises NodeUnreachableError."""
+        ...

@@ -163,6 +163,18 @@ def test_secrets_keep_their_places_and_their_version_counts() -> None:
     assert file_of(edited, "a", "/etc/key").before == -1
 
 
+def test_the_public_part_of_a_pair_is_an_ordinary_value() -> None:
+    pair = plugin(
+        "keys",
+        config_files.WholeFile(path="/etc/pub", content=ref.public.key.public_key + "\n"),
+        settings={"key": {"$secret": "key", "version": 1}},
+        public={"key": {"public_key": "ssh-ed25519 AAAA"}},
+    )
+    assert text_of(make_plan(snapshot([pair], [node("a")])), "a", "/etc/pub") == "ssh-ed25519 AAAA\n"
+    with pytest.raises(PlanningError, match=r"no setting has the public part 'key\.public_key'"):
+        make_plan(snapshot([msgspec.structs.replace(pair, public={})], [node("a")]))
+
+
 def test_a_plugin_cannot_name_the_secret_of_another() -> None:
     owner = plugin("owner", settings={"key": {"$secret": "key", "version": 1}})
     # All that a plugin sees of its own secret, turned against the other plugin in every way that a template has.

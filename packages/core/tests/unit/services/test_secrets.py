@@ -7,13 +7,16 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from sqlalchemy import Connection
 from stoker.db.environments import add_environment
-from stoker.domain.settings import Document, SecretField, look_through
+from stoker.domain.settings import Document, look_through
 from stoker.errors import InvalidInputError
+from stoker.services import authority
 from stoker.services.context import ServerContext
 from stoker.services.keys import read_ssh_key
-from stoker.services.secrets import SecretStore, generate
+from stoker.services.secrets import SecretStore, public_parts
 
 SCHEMA = {
     "type": "object",
@@ -78,6 +81,73 @@ def test_a_reference_to_nothing_or_in_a_wrong_place_is_refused(server_context: S
         keep(server_context, given, connection=connection, environment=add_environment(connection, "e"))
 
 
-def test_a_generated_ssh_key_is_one() -> None:
-    text = generate(SecretField(path=("k",), generator="ssh_key"))
-    assert read_ssh_key(text, "x").public_key.startswith("ssh-ed25519 ")
+PAIRS = {
+    "type": "object",
+    "properties": {
+        "hosts": {"type": "array", "items": {"type": "string"}, "default": ["db.example", "10.0.0.1"]},
+        "key": {"type": "string", "x-secret": {"generator": "ssh_key"}},
+        "tls": {
+            "type": "array",
+            "default": [{}],
+            "items": {
+                "type": "object",
+                "properties": {"pem": {"type": "string", "x-secret": {"generator": "x509", "names": "settings.hosts"}}},
+            },
+        },
+    },
+}
+
+
+def keep_pairs(context: ServerContext, given: Document, connection: Connection, environment: str) -> Document:
+    store = SecretStore(connection, context.vault, environment, "p")
+    return store.take_out(given, look_through("p", PAIRS, given))
+
+
+def public_of(connection: Connection, environment: str, document: Document) -> dict[str, object]:
+    looked = look_through("p", PAIRS, document)
+    return public_parts(connection, environment, "p", looked.complete, looked.secrets)
+
+
+def test_pairs_have_a_public_part_in_the_shape_of_the_settings(server_context: ServerContext) -> None:
+    with server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        before = public_of(connection, environment, {})
+        assert before["key"] == {"public_key": "(not made yet)"}
+        document = keep_pairs(server_context, {}, connection, environment)
+        public = public_of(connection, environment, document)
+        values = server_context.vault.all_secrets(connection, environment)
+    assert read_ssh_key(values["p", "key", 1], "p.key", "it").public_key == public["key"]["public_key"]
+    pem = public["tls"][0]["pem"]
+    certificate, ca = (x509.load_pem_x509_certificate(pem[part].encode()) for part in ("certificate", "ca"))
+    certificate.verify_directly_issued_by(ca)
+    key = serialization.load_pem_private_key(values["p", "tls.0.pem", 1].encode(), None)
+    assert key.public_key() == certificate.public_key()
+    assert authority.names_of(pem["certificate"]) == {"db.example", "10.0.0.1"}
+
+
+def test_a_certificate_is_made_anew_for_other_hosts_and_only_then(server_context: ServerContext) -> None:
+    with server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        first = keep_pairs(server_context, {}, connection, environment)
+        assert keep_pairs(server_context, first, connection, environment) == first
+        other = keep_pairs(server_context, {**first, "hosts": ["new.example"]}, connection, environment)
+        public = public_of(connection, environment, other)
+    assert other["tls"] == [{"pem": {"$secret": "tls.0.pem", "version": 2}}]
+    assert other["key"] == first["key"]
+    assert authority.names_of(public["tls"][0]["pem"]["certificate"]) == {"new.example"}
+
+
+def test_a_pair_that_an_operator_gives_is_taken_apart_or_refused(server_context: ServerContext) -> None:
+    with server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        made = authority.issue(connection, server_context.vault, environment, "t", ["a.example"])
+        text = made.private + made.public["certificate"] + made.public["ca"]
+        given = keep_pairs(server_context, {"tls": [{"pem": text}]}, connection, environment)
+        assert public_of(connection, environment, given)["tls"][0]["pem"] == made.public
+        assert keep_pairs(server_context, given, connection, environment) == given
+        other = authority.issue(connection, server_context.vault, environment, "t", ["a.example"])
+        for wrong in ("nonsense", made.private, made.private + other.public["certificate"]):
+            with pytest.raises(InvalidInputError, match=r"tls\.0\.pem"):
+                keep_pairs(server_context, {"tls": [{"pem": wrong}]}, connection, environment)
+        with pytest.raises(InvalidInputError, match="setting key"):
+            keep_pairs(server_context, {"key": "nonsense"}, connection, environment)

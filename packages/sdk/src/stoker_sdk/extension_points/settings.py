@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import msgspec
 import pydantic
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
+from stoker_sdk.model.generator import Generator
 
 JsonSchema: TypeAlias = Mapping[str, object]
-
-Generator: TypeAlias = Literal["password", "hex", "uuid", "ssh_key"]
 
 
 class Settings(Contribution, frozen=True, kw_only=True, tag="settings"):
@@ -38,6 +37,7 @@ def field(
     secret: bool = False,
     generator: Generator | None = None,
     length: int | None = None,
+    names: str | None = None,
     **limits: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """A field of a settings model with what a form needs besides its type.
@@ -50,13 +50,16 @@ def field(
         secret: whether the value is encrypted at rest and never shown.
         generator: how the control plane makes the secret if the operator gives none.
         length: characters of a generated password (default 32) or hex text.
+        names: a CEL expression over ``settings`` that gives the host names and addresses which an ``x509`` certificate is for:
+            a text or a list of texts, e.g. ``"settings.host"`` or ``"['db.example.org']"``.
         **limits: passed to :func:`pydantic.Field`, e.g. ``ge=1``, ``pattern="..."``.
     """
     extra: dict[str, Any] = {}
     if when is not None:
         extra["x-when"] = when
     if secret or generator is not None:
-        extra["x-secret"] = {key: value for key, value in (("generator", generator), ("length", length)) if value is not None}
+        how = {"generator": generator, "length": length, "names": names}
+        extra["x-secret"] = {key: value for key, value in how.items() if value is not None}
     return pydantic.Field(default, title=title, description=description or None, json_schema_extra=extra or None, **limits)
 
 

@@ -17,6 +17,8 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The variables that an expression may use:
 
     - ``settings``: the plugin's own settings in the environment; secrets are opaque texts that may be joined to others.
+    - ``public``: what anybody may know of the plugin's generated pairs: ``public.FIELD.public_key`` of an SSH key,
+      ``public.FIELD.certificate`` and ``public.FIELD.ca`` of a certificate.
     - ``node``: the node that the value is for: ``id``, ``name``, ``address``, ``roles`` and ``facts``.
     - ``nodes``: all nodes of the environment, each like ``node``, ordered by name.
     - ``by_role``: a map from a role's name to its nodes, ordered by name (an empty list if it has none).
@@ -77,9 +79,10 @@ class Reference(Expression, frozen=True, forbid_unknown_fields=True):
 
 
 class _Root:
-    """Where every reference begins: ``ref.settings``, ``ref.node``, ``ref.nodes``, ``ref.by_role``, ``ref.environment``."""
+    """Where every reference begins: ``ref.settings``, ``ref.public``, ``ref.node``, ``ref.nodes`` ..."""
 
     settings: Final = Reference("settings")
+    public: Final = Reference("public")
     node: Final = Reference("node")
     nodes: Final = Reference("nodes")
     by_role: Final = Reference("by_role")

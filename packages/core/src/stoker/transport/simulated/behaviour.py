@@ -44,14 +44,17 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
     rules: list[Rule] = []
     faults: list[NodeFaults] = []
 
+    def find(self, node: str, text: str) -> Rule | None:
+        """The first rule for a command on a node that still counts."""
+        fitting = (rule for rule in self.rules if rule.times != 0 and fnmatch(node, rule.node) and re.search(rule.match, text))
+        return next(fitting, None)
+
     def rule(self, node: str, text: str) -> Rule | None:
-        """The first rule for a command on a node that still counts; its count goes down."""
-        for rule in self.rules:
-            if rule.times != 0 and fnmatch(node, rule.node) and re.search(rule.match, text):
-                if rule.times > 0:
-                    rule.times -= 1
-                return rule
-        return None
+        """The same, for a command that is run now: the rule's count goes down."""
+        found = self.find(node, text)
+        if found is not None and found.times > 0:
+            found.times -= 1
+        return found
 
     def guard(self, node: str, text: str) -> bool:
         """Whether a rule for guards (its ``match`` begins with ``unless``) says that there is nothing to do."""

@@ -20,7 +20,7 @@ from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import NodeIdentity, ObservedService, Watch
 from stoker.transport.simulated.behaviour import Behaviour, Rule
 from stoker.transport.simulated.messages import ENCODER, Answer, Frames, Request, frame
-from stoker.transport.simulated.model import ModelledFile, ModelledNode, SpoolRow
+from stoker.transport.simulated.model import ModelledFile, ModelledNode, SpoolRow, is_pretended
 
 _REQUEST: Final = msgspec.msgpack.Decoder(Request)
 _TIMED_OUT: Final = 124
@@ -107,6 +107,9 @@ class Fleet:
                 ]
             case "starts":
                 return {node.name: node.starts for node in self.nodes.values()}
+            case "pretended":
+                actions = msgspec.msgpack.decode(request.data, type=list[Action])
+                return [self._pretended(request.node, action) for action in actions]
             case "reboot":
                 self.nodes[request.node].reboot()
                 return None
@@ -133,6 +136,9 @@ class Fleet:
                 return None
             case _:
                 raise FleetError("unknown", f"there is no operation {request.operation}")
+
+    def _pretended(self, name: str, action: Action) -> bool:
+        return is_pretended(action) and self.behaviour.find(name, command_text(action)) is None
 
     @staticmethod
     def _change(node: ModelledNode, change: Change) -> None:

@@ -181,15 +181,9 @@ class SimulatedTransport:
 
     async def connect(self, target: NodeTarget, timeout: float = 15.0) -> SimulatedLink:
         """Connect, as ``Transport.connect`` says."""
-        async with self._opening:
-            if self._client is None or self._client.closed:
-                try:
-                    self._client = await FleetClient.open(self._socket)
-                except OSError as error:
-                    detail = f"no fleet of simulated nodes listens at {self._socket}."
-                    raise NodeUnreachableError(target.name, detail, remedy="Start one: stoker fleet up --nodes 3") from error
+        client = await self._fleet(target)
         try:
-            answer = await asyncio.wait_for(self._client.ask("connect", target.address), timeout)
+            answer = await asyncio.wait_for(client.ask("connect", target.address), timeout)
         except TimeoutError as error:
             raise NodeUnreachableError(target.name, f"nobody answered within {timeout:g} seconds.") from error
         identity = _read(target.name, answer, NodeIdentity)
@@ -197,4 +191,19 @@ class SimulatedTransport:
             raise HostKeyChangedError(
                 target.name, "it shows another host key than before.", remedy="stoker nodes forget-host-key NODE"
             )
-        return SimulatedLink(self._client, target.address, identity)
+        return SimulatedLink(client, target.address, identity)
+
+    async def pretended(self, target: NodeTarget, actions: list[Action]) -> list[bool]:
+        """Commands that are not in the fleet's table, and ports that nobody opens."""
+        client = await self._fleet(target)
+        return _read(target.name, await client.ask("pretended", target.address, actions), list[bool])
+
+    async def _fleet(self, target: NodeTarget) -> FleetClient:
+        async with self._opening:
+            if self._client is None or self._client.closed:
+                try:
+                    self._client = await FleetClient.open(self._socket)
+                except OSError as error:
+                    detail = f"no fleet of simulated nodes listens at {self._socket}."
+                    raise NodeUnreachableError(target.name, detail, remedy="Start one: stoker fleet up --nodes 3") from error
+            return self._client

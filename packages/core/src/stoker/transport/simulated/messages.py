@@ -13,7 +13,20 @@ import msgspec
 from stoker.domain.action import Action
 
 Operation = Literal[
-    "connect", "facts", "observe", "execute", "look", "attach", "forget", "add", "reboot", "behave", "status", "starts", "change"
+    "connect",
+    "facts",
+    "observe",
+    "pretended",
+    "execute",
+    "look",
+    "attach",
+    "forget",
+    "add",
+    "reboot",
+    "behave",
+    "status",
+    "starts",
+    "change",
 ]
 
 

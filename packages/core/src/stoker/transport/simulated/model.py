@@ -57,6 +57,11 @@ class SpoolRow(msgspec.Struct):
     rebooting: bool = False
 
 
+def is_pretended(action: Action) -> bool:
+    """Whether nothing of an action is modelled."""
+    return isinstance(action, CommandAction) or (isinstance(action, WaitForAction) and action.port is not None)
+
+
 class ModelledNode:
     """One node of a fleet."""
 
@@ -148,10 +153,8 @@ class ModelledNode:
             case RebootAction():
                 self.reboot()
                 return Applied()
-            case WaitForAction():
-                return Applied(pretended=action.port is not None)
-            case CommandAction():
-                return Applied(pretended=True)
+            case WaitForAction() | CommandAction():
+                return Applied(pretended=is_pretended(action))
 
     def _packages(self, action: PackagesAction) -> Applied:
         for item in action.install:

@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncssh
 
+from stoker.domain.action import Action
 from stoker.domain.node import NodeIdentity, NodeTarget
 from stoker.errors import HostKeyChangedError, NodeAuthenticationError, NodeUnreachableError
 from stoker.transport.ssh.link import SshLink
@@ -69,6 +70,10 @@ class SshTransport:
         except BaseException:
             self._abort(connections)
             raise
+
+    async def pretended(self, target: NodeTarget, actions: list[Action]) -> list[bool]:
+        """None: these nodes are real."""
+        return [False] * len(actions)
 
     @staticmethod
     def _abort(connections: list[asyncssh.SSHClientConnection]) -> None:
