@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from stoker_lab import machine
 from stoker_lab.nodes import Lab
 
 _LAB = "demo"
@@ -34,8 +35,8 @@ class DemoError(Exception):
 class Demo:
     """One run of the demo, with everything that it has to clean up."""
 
-    def __init__(self, *, nodes: int, simulated: bool) -> None:
-        """Take a folder of our own."""
+    def __init__(self, *, nodes: int, why_simulated: str) -> None:
+        """Take a folder of our own; ``why_simulated`` is empty for lab nodes."""
         self.console = Console(highlight=False)
         self.count = nodes
         self.folder = Path(tempfile.mkdtemp(prefix="stoker-demo-"))
@@ -52,9 +53,8 @@ class Demo:
         self.lab = Lab(
             self.folder / "lab", _LAB, owner=os.getpid(), progress=lambda text: self.console.print(f"  {text}", style="dim")
         )
-        missing = self.lab.check()
-        self.simulated = simulated or bool(missing)
-        self.why = "as you asked" if simulated else "; ".join(missing)
+        self.why = why_simulated
+        self.simulated = bool(why_simulated)
         self._fleet = False
 
     def step(self, title: str) -> None:
@@ -200,7 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--simulated", action="store_true", help="simulated nodes even where lab nodes are possible")
     options = parser.parse_args(arguments)
-    demo = Demo(nodes=options.nodes, simulated=options.simulated)
+    missing = [] if options.simulated else machine.missing()
+    if missing and os.environ.get("STOKER_REQUIRE_LAB") == "1":
+        sys.stderr.write(f"demo failed: STOKER_REQUIRE_LAB=1, but lab nodes cannot run here: {'; '.join(missing)}\n")
+        return 1
+    demo = Demo(nodes=options.nodes, why_simulated="as you asked" if options.simulated else "; ".join(missing))
     try:
         demo.play()
         if not options.check:
