@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from simulation import until
 from stoker.errors import ConflictError
@@ -51,8 +53,8 @@ def test_every_try_of_a_failing_task_is_in_the_history(simulation):
     assert [item["attempt"] for item in tries] == [1, 2, 3]
     assert [item["exit_status"] for item in tries] == [9, 9, 0]
     assert [item["output"] for item in tries] == ["not yet\n", "not yet\n", ""]
-    pauses = [after["started_at"] - before["finished_at"] for before, after in zip(tries, tries[1:], strict=False)]
-    assert all(0.4 <= pause < 3 for pause in pauses), pauses
+    pauses = [after["started_at"] - before["finished_at"] for before, after in itertools.pairwise(tries)]
+    assert all(0.4 <= pause < 20 for pause in pauses), pauses
     assert simulation.ran(deployment) == {("again1", "flaky"): 3}
     assert deployment["failures"] == []
 
@@ -144,7 +146,7 @@ def test_a_task_that_takes_too_long_is_ended(simulation):
     deployment = simulation.deploy(name, "failed")
     (attempt,) = simulation.client.attempts(deployment["id"])
     assert (attempt["exit_status"], attempt["output"]) == (124, "still here\n")
-    assert 1 <= attempt["finished_at"] - attempt["started_at"] < 3
+    assert 1 <= attempt["finished_at"] - attempt["started_at"] < 20
 
 
 def test_a_lost_connection_repeats_nothing(simulation):

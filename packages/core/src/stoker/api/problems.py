@@ -112,7 +112,9 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
 
 def _fault(item: object) -> str:
     if isinstance(item, Mapping):
-        key = item.get("key")
+        key = str(item.get("key") or "")
+        if item.get("source") == "header":
+            key = f"header {key.replace('_', '-').title()}"
         return f"{key}: {item.get('message')}" if key else str(item.get("message"))
     return str(item)
 

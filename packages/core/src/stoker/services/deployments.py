@@ -12,10 +12,11 @@ from sqlalchemy import Connection, select
 
 from stoker.db import deployments, tables
 from stoker.db.environments import deployment_running, find_environment
-from stoker.db.journal import Event, add_event
-from stoker.db.plans import StoredPlan, load_plan
+from stoker.db.journal import Event, add_event, write_applied
+from stoker.db.plans import StoredPlan, load_plan, load_snapshot
 from stoker.domain.plan import Plan
 from stoker.errors import ConflictError, ForbiddenError, NotFoundError
+from stoker.orchestration.applied import Ledger
 from stoker.services import plans
 from stoker.services.context import ServerContext
 
@@ -298,13 +299,13 @@ def retry(context: ServerContext, deployment_id: str) -> DeploymentView:
 
 
 def answer(context: ServerContext, deployment_id: str, node: str, task: str, word: Literal["done", "rerun"]) -> DeploymentView:
-    """Say what became of an attempt of which nobody knows whether it ran.
+    """Say what became of an attempt of which nobody knows whether it ran; what is done counts as done in later plans, too.
 
     Raises:
         NotFoundError: there is no such open question.
     """
     with context.database.transaction() as connection:
-        deployments.find_deployment(connection, deployment_id)
+        row = deployments.find_deployment(connection, deployment_id)
         item = deployments.read_history(connection, deployment_id).get((node, task))
         if item is None or not item.unknown:
             raise NotFoundError(
@@ -314,4 +315,15 @@ def answer(context: ServerContext, deployment_id: str, node: str, task: str, wor
         add_event(
             connection, deployment_id, Event(kind="answer", node=node, task=task, attempt=item.unknown, data={"answer": word})
         )
+        newest = deployments.list_deployments(connection, str(row.environment_id))[0]
+        if word == "done" and newest.id == row.id:
+            _keep_as_done(connection, str(row.plan_id), node, task)
     return show(context, deployment_id)
+
+
+def _keep_as_done(connection: Connection, plan_id: str, node: str, task: str) -> None:
+    plan = load_plan(connection, plan_id).plan
+    ledger = Ledger(plan, load_snapshot(connection, plan_id))
+    for instance in plan.instances:
+        if instance.run and (plan.nodes[instance.node].name, plan.tasks[instance.task].name) == (node, task):
+            write_applied(connection, ledger.finished(instance))

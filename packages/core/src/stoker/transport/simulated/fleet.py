@@ -154,6 +154,9 @@ class Fleet:
             node.services[name] = ObservedService(active=False, enabled=node.services[name].enabled)
         if change.lose_spool:
             node.spool_id = os.urandom(8).hex()
+            for row in node.spool.values():
+                if row.done is not None:
+                    row.done.set()  # whoever waits for its end loses the connection
             node.spool.clear()
 
     def start(self, request: Request) -> tuple[SpoolRow, Rule | None]:
