@@ -70,7 +70,7 @@ class Simulation:
         return {**kept, "STOKER_SERVER": self.url, "STOKER_DATA": str(self.data), **more}
 
     def cli(self, *words, status=0, **more):
-        """Run ``stoker WORDS``; gives what it printed on standard output, or on standard error if it must fail."""
+        """Run ``stoker WORDS``; gives its standard output, and its standard error too if it must fail."""
         done = subprocess.run(
             self.command(*words),
             capture_output=True,
@@ -83,7 +83,7 @@ class Simulation:
         assert done.returncode == status, (
             f"stoker {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         )
-        return done.stdout if status == 0 else done.stderr
+        return done.stdout if status == 0 else done.stdout + done.stderr
 
     # The fleet
 

@@ -81,12 +81,7 @@ class SshTransport:
             connection.abort()
 
     async def _connect(self, target: NodeTarget, connections: list[asyncssh.SSHClientConnection]) -> SshLink:
-        tunnel = None
-        if target.jump is not None:
-            tunnel = await self._open(target.jump, None)
-            connections.append(tunnel)
-        connection = await self._open(target, tunnel)
-        connections.append(connection)
+        connection = await self._reach(target, connections)
         command = "sudo -n sh" if target.sudo and target.user != "root" else "sh"
         try:
             _, shell = await connection.create_session(lambda: Shell(target.name), command, encoding=None)
@@ -102,6 +97,13 @@ class SshTransport:
         return SshLink(
             target, connections, shell, identity, self._root, (float(now), float(uptime)), lambda: self.connect(target)
         )
+
+    async def _reach(self, target: NodeTarget, connections: list[asyncssh.SSHClientConnection]) -> asyncssh.SSHClientConnection:
+        """Open the connection to a node, after those to its jump hosts."""
+        tunnel = None if target.jump is None else await self._reach(target.jump, connections)
+        connection = await self._open(target, tunnel)
+        connections.append(connection)
+        return connection
 
     async def _open(self, target: NodeTarget, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
         try:

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: JSON, examples, errors, colours, completion, and following a deployment."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+
+import click
+import pytest
+from simulation import until
+from stoker.cli.main import stoker
+from stoker_sdk.extension_points import config_files, health_checks, tasks
+
+NAME, NODE = "shell", "shell1"
+
+
+@pytest.fixture(scope="module")
+def environment(simulation):
+    """An environment with something of everything that can be listed."""
+    simulation.environment(
+        NAME,
+        config_files.WholeFile(path="/etc/shell", roles=[NAME], content="first line\n"),
+        tasks.Shell(id="step", roles=[NAME], run="shell-step"),
+        health_checks.HealthCheck(id="fine", roles=[NAME], run="shell-fine"),
+    )
+    simulation.deploy(NAME)
+    return NAME
+
+
+def commands(command=stoker, words=()):
+    """Every command with its words, groups left out."""
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        yield from commands(command.get_command(context, name), (*words, name))
+
+
+OURS = [pytest.param(words, command, id=" ".join(words)) for words, command in commands() if words[0] != "lab"]
+LISTINGS = {
+    "plugins list": "plugins list",
+    "env list": "env list",
+    "nodes list": "nodes list",
+    "nodes refresh": f"nodes refresh {NODE}",
+    "credentials list": "credentials list",
+    "plan list": f"plan list {NAME}",
+    "deployments list": f"deployments list {NAME}",
+    "deployments attempts": f"deployments attempts --env {NAME}",
+    "env check": f"env check {NAME}",
+    "fleet status": "fleet status",
+}
+DOCUMENTS = {
+    "env show": f"env show {NAME}",
+    "nodes show": f"nodes show {NODE}",
+    "plan show": f"plan show --env {NAME}",
+    "plan create": f"plan create {NAME}",
+    "plan explain": f"plan explain {NAME} {NODE} /etc/shell:1",
+    "deployments show": f"deployments show --env {NAME}",
+    "env settings": f"env settings {NAME} {NAME}",
+    "deploy": f"deploy {NAME} --yes",
+}
+
+
+@pytest.mark.parametrize("line", LISTINGS.values(), ids=LISTINGS)
+def test_a_listing_is_json_when_asked_for(simulation, environment, line):
+    found = json.loads(simulation.cli(*line.split(), "--json"))
+    assert set(found) == {"items"}
+    assert found["items"]
+    assert all(isinstance(item, dict) and item for item in found["items"])
+
+
+@pytest.mark.parametrize("line", DOCUMENTS.values(), ids=DOCUMENTS)
+def test_a_document_is_json_when_asked_for(simulation, environment, line):
+    assert isinstance(json.loads(simulation.cli(*line.split(), "--json")), dict)
+
+
+@pytest.mark.parametrize(("words", "command"), OURS)
+def test_help_has_examples_and_listings_have_json(words, command):
+    context = click.Context(command, info_name=f"stoker {' '.join(words)}")
+    text = command.get_help(context)
+    examples = [line for line in text.partition("Examples:\n")[2].split("\n\n")[0].splitlines() if line.strip()]
+    assert examples
+    assert any(line.strip().startswith(("stoker ", "eval ")) for line in examples)
+    assert any(" ".join(words) in line for line in examples)
+    if words[-1] in {"list", "status", "attempts", "show"}:
+        assert "--json" in text
+        assert " ".join(words) in {**LISTINGS, **DOCUMENTS} or words == ("plugins", "show")
+
+
+BAD = {
+    "an environment that is not there": ("env show nowhere", "environment 'nowhere'", "stoker env list"),
+    "a node that is not there": ("nodes show nobody", "node 'nobody'", "stoker nodes list"),
+    "a plan that is not there": ("plan show nothing", "plan 'nothing'", "stoker plan list"),
+    "a deployment that is not there": ("deployments show nothing", "deployment 'nothing'", "stoker deployments list"),
+    "a plugin that is not installed": ("env enable shell none", "plugin none", "stoker plugins"),
+    "a name that does not fit": ("env create Not/A/Name", "Not/A/Name", "letters, digits"),
+    "a name that is taken": ("env create shell", "'shell'", "another name"),
+    "a line that does not fit": ("plan explain shell shell1 /etc/shell", "'/etc/shell'", "FILE:LINE"),
+    "nobody to ask": ("deploy shell", "deploy shell", "--yes"),
+    "a bundle that is not there": ("plugins install no-such.stoker", "no-such.stoker", "stoker-plugin build"),
+    "an option that is not there": ("nodes list --colour", "--colour", "stoker nodes list --help"),
+    "a command that is not there": ("nodes paint", "'paint'", "stoker nodes --help"),
+    "a port that does not fit": ("nodes add n 10.0.0.1 --port 70000", "70000", "stoker nodes add --help"),
+    "a missing word": ("env assign shell shell1", "ROLE", "stoker env assign --help"),
+    "a role that nobody brings": ("env assign shell shell1 king", "king", "shell"),
+    "a jump host that is not there": ("nodes add n 10.0.0.1 --jump nobody", "'nobody'", "stoker nodes list"),
+    "an open question that is not there": ("deployments answer x shell1 shell.step done", "'x'", "stoker deployments list"),
+}
+
+
+@pytest.mark.parametrize(("line", "who", "remedy"), BAD.values(), ids=BAD)
+def test_bad_input_exits_2_with_who_what_and_remedy(simulation, environment, line, who, remedy):
+    said = simulation.cli(*line.split(), status=2)
+    first, _, rest = said.partition("remedy: ")
+    assert first.startswith("error: ")
+    assert who in first
+    assert remedy in rest
+    assert "Traceback" not in said
+
+
+def test_no_server_and_a_wrong_token_are_told(simulation, environment):
+    assert "stoker serve" in simulation.cli("--server", "http://127.0.0.1:9", "env", "list", status=1)
+    assert "token" in simulation.cli("--token", "wrong", "env", "list", status=2)
+
+
+def at_a_terminal(simulation, *words):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    surroundings = simulation.surroundings(TERM="xterm-256color", COLUMNS="120")
+    surroundings.pop("NO_COLOR", None)
+    with subprocess.Popen(simulation.command(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=surroundings) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                said += chunk
+        except OSError:
+            pass  # the other side is closed: that is the end
+        os.close(ours)
+        assert process.wait(60) == 0
+    return said.decode()
+
+
+def test_colours_are_for_terminals_alone(simulation, environment):
+    line = ("deployments", "list", NAME)
+    assert "\x1b[" in at_a_terminal(simulation, *line)
+    for words in (line, ("plan", "create", NAME, "--all"), ("nodes", "list"), ("env", "check", NAME)):
+        said = simulation.cli(*words, FORCE_COLOR="", TERM="xterm-256color")
+        assert said.strip()
+        assert "\x1b" not in said
+    assert "\x1b" not in simulation.cli("nodes", "show", "nobody", status=2)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_environments(simulation, environment, shell):
+    script = simulation.cli("completion", shell)
+    assert f"_STOKER_COMPLETE={shell}_complete" in script
+    words, last = "stoker env show she", "she"
+    asked = {"_STOKER_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": "3"}
+    if shell == "fish":
+        asked["COMP_CWORD"] = last
+    said = simulation.cli(status=0, **asked)
+    assert NAME in said.replace(",", "\n").splitlines()
+    assert "spare" not in said
+
+
+def test_bash_itself_completes(simulation, environment, tmp_path):
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not on this machine")
+    program = tmp_path / "stoker"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(simulation.command())} "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(stoker completion bash)"; COMP_WORDS=(stoker env show she); COMP_CWORD=3;'
+        'function_name=$(complete -p stoker | sed "s/.*-F \\([^ ]*\\).*/\\1/"); "$function_name" stoker; echo "${COMPREPLY[@]}"'
+    )
+    surroundings = simulation.surroundings(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, env=surroundings, timeout=60, check=True)
+    assert done.stdout.split() == [NAME]
+
+
+def test_deploy_watch_follows_to_the_end_and_tells_it(simulation):
+    name = "watched"
+    simulation.environment(
+        name,
+        tasks.Shell(id="first", roles=[name], run="watched-first"),
+        tasks.Shell(id="second", roles=[name], run="watched-second", after=["first"]),
+    )
+    simulation.behave({"match": "watched-second", "exit_status": 7, "output": "out of paint\n"})
+    said = simulation.cli("deploy", name, "--yes", "--watch", status=1)
+    order = ["Plan: 2 tasks", "deployment: running", "watched1: watched.first done", "watched1: watched.second started"]
+    order += ["deployment: failed", "exit status 7", "$ watched-second", "out of paint", "stoker deployments retry"]
+    places = [said.rindex(word) for word in order]
+    assert places == sorted(places), said
+    (deployment,) = simulation.client.deployments(name)
+    assert deployment["id"] in said
+    simulation.behave()
+    said = simulation.cli("deployments", "retry", deployment["id"], "--watch")
+    assert "watched1: watched.second started" in said
+    assert "watched1: watched.second done" in said
+    assert "ready: 2 tasks done" in said
+    assert "Nothing to do" in simulation.cli("deploy", name, "--yes", "--watch")
+
+
+def test_deploy_detach_returns_while_it_runs(simulation):
+    name = "detached"
+    simulation.environment(name, tasks.Shell(id="step", roles=[name], run="detached-step"))
+    simulation.behave({"match": "detached-step", "delay": 3})
+    said = simulation.cli("deploy", name, "--yes", "--detach")
+    (deployment,) = simulation.client.deployments(name)
+    assert deployment["state"] in {"pending", "running"}
+    assert f"stoker deployments watch {deployment['id']}" in said
+    assert "detached.step done" in simulation.cli("deployments", "watch", deployment["id"])
+    until(lambda: simulation.client.deployment(deployment["id"])["state"] == "ready", "its end")
