@@ -90,4 +90,4 @@ class LazyGroup(click.Group):
         if name in self._table:
             return self._table[name].help
         distribution = self._others()[name].dist
-        return f"{distribution.metadata.get('Summary', distribution.name)}." if distribution is not None else ""
+        return f"{distribution.metadata.json.get('summary', distribution.name)}." if distribution is not None else ""
