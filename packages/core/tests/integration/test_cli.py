@@ -13,7 +13,8 @@ import subprocess
 import click
 import pytest
 from simulation import until
-from stoker.cli.main import stoker
+from stoker.cli.main import run, stoker
+from stoker.cli.session import Session
 from stoker_sdk.extension_points import config_files, health_checks, tasks
 
 NAME, NODE = "shell", "shell1"
@@ -30,6 +31,19 @@ def environment(simulation):
     )
     simulation.deploy(NAME)
     return NAME
+
+
+@pytest.fixture
+def told(simulation, capsys, monkeypatch):
+    """Run a command line in this process, which is quicker; gives its exit status, standard output and standard error."""
+    for name in [name for name in os.environ if name.startswith("STOKER_")]:
+        monkeypatch.delenv(name)
+
+    def tell(*words):
+        status = run(words, session=Session(server=simulation.url, data=str(simulation.data)))
+        return status, *capsys.readouterr()
+
+    return tell
 
 
 def commands(command=stoker, words=()):
@@ -68,16 +82,20 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("line", LISTINGS.values(), ids=LISTINGS)
-def test_a_listing_is_json_when_asked_for(simulation, environment, line):
-    found = json.loads(simulation.cli(*line.split(), "--json"))
+def test_a_listing_is_json_when_asked_for(told, environment, line):
+    status, said, complaints = told(*line.split(), "--json")
+    assert (status, complaints) == (0, "")
+    found = json.loads(said)
     assert set(found) == {"items"}
     assert found["items"]
     assert all(isinstance(item, dict) and item for item in found["items"])
 
 
 @pytest.mark.parametrize("line", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_a_document_is_json_when_asked_for(simulation, environment, line):
-    assert isinstance(json.loads(simulation.cli(*line.split(), "--json")), dict)
+def test_a_document_is_json_when_asked_for(told, environment, line):
+    status, said, complaints = told(*line.split(), "--json")
+    assert (status, complaints) == (0, "")
+    assert isinstance(json.loads(said), dict)
 
 
 @pytest.mark.parametrize(("words", "command"), OURS)
@@ -115,8 +133,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("line", "who", "remedy"), BAD.values(), ids=BAD)
-def test_bad_input_exits_2_with_who_what_and_remedy(simulation, environment, line, who, remedy):
-    said = simulation.cli(*line.split(), status=2)
+def test_bad_input_exits_2_with_who_what_and_remedy(told, environment, line, who, remedy):
+    status, written, said = told(*line.split())
+    assert (status, written) == (2, "")
     first, _, rest = said.partition("remedy: ")
     assert first.startswith("error: ")
     assert who in first
