@@ -33,7 +33,8 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     """Everything that can be found when plugins are enabled together; the order of ``plugins`` does not matter."""
     staying = sorted((plugin for plugin in plugins if not plugin.removing), key=lambda plugin: plugin.name)
     snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="")
-    parts, findings = read_plugins(snapshot, SecretPlaces(""))
+    secrets = SecretPlaces("")
+    parts, findings = read_plugins(snapshot, secrets)
     findings += _companions(staying)
     findings += _roles_twice(parts)
     findings += check_selectors(parts)
@@ -47,7 +48,7 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
         findings += order_definitions([source.definition for source in sources], roles)[1]
     if not faults:
         findings += _merging(parts, roles)
-    return list(dict.fromkeys(findings))
+    return list(dict.fromkeys(secrets.in_words(finding) for finding in findings))
 
 
 def _companions(plugins: Sequence[PluginInput]) -> Iterator[Finding]:

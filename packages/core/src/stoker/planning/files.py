@@ -333,4 +333,7 @@ def note(found: ObservedFile | None, attributes: FileAttributes) -> str:
         ("owner", found.owner, attributes.owner),
         ("group", found.group, attributes.group),
     )
-    return ", ".join(f"{name} {before} -> {after}" for name, before, after in pairs if before and before != after)
+    notes = [f"{name} {before} -> {after}" for name, before, after in pairs if before and before != after]
+    if found.content is None:
+        notes.append("what is on the node is not shown: it is too large, no text, or was changed where secrets are")
+    return ", ".join(notes)

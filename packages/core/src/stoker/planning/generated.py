@@ -104,7 +104,7 @@ class GeneratedTasks:
                 owner=attributes.owner,
                 group=attributes.group,
                 mode=attributes.mode,
-                before=-1 if status == "same" or found is None or has_secrets else self._tables.before(found.content),
+                before=-1 if status == "same" or found is None else self._tables.before(found.content),
                 note="" if status == "same" else note(found, attributes),
             )
         )

@@ -165,7 +165,6 @@ class TaskTemplate:
             planned = self._tables.contents.items[content]
             state.sums[change.path] = planned.sha256
             found = state.node.observed.files.get(change.path)
-            hidden = found is None or status == "same" or not isinstance(planned.text, str)
             self._tables.files.append(
                 PlannedFile(
                     node=state.index,
@@ -176,7 +175,7 @@ class TaskTemplate:
                     owner=change.owner,
                     group=change.group,
                     mode=change.mode,
-                    before=-1 if hidden or found is None else self._tables.before(found.content),
+                    before=-1 if status == "same" or found is None else self._tables.before(found.content),
                     note="" if status == "same" else note(found, FileAttributes(change.owner, change.group, change.mode)),
                 )
             )

@@ -66,9 +66,9 @@ class _Planner:
             plugins=sorted(snapshot.plugins, key=lambda plugin: plugin.name),
             nodes=sorted(snapshot.nodes, key=lambda node: node.name),
         )
-        secrets = SecretPlaces(snapshot.marker)
-        self.tables = Tables(contents=Contents(secrets), actions=Actions(), origins=Origins())
-        self.parts, self.findings = read_plugins(self.snapshot, secrets)
+        self.secrets = SecretPlaces(snapshot.marker)
+        self.tables = Tables(contents=Contents(self.secrets), actions=Actions(), origins=Origins())
+        self.parts, self.findings = read_plugins(self.snapshot, self.secrets)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
@@ -91,7 +91,8 @@ class _Planner:
         return self._assemble(order, ordered)
 
     def _stop_on_findings(self) -> None:
-        refuse(self.findings, f"environment {self.snapshot.environment_name} cannot be planned")
+        findings = [self.secrets.in_words(finding) for finding in self.findings]
+        refuse(findings, f"environment {self.snapshot.environment_name} cannot be planned")
 
     def _make_instances(self, ordered: Sequence[TaskSource]) -> None:
         templates = [TaskTemplate(index, source, self.tables, self.snapshot) for index, source in enumerate(ordered)]

@@ -8,6 +8,9 @@ import hashlib
 import re
 from typing import Final
 
+import msgspec
+from stoker_sdk.model.finding import Finding
+
 from stoker.domain.secret import SecretSlot, Text
 
 _PREFIX: Final = "__secret_"
@@ -39,6 +42,10 @@ class SecretPlaces:
             return text
         pieces: list[str | SecretSlot] = [self._slots.get(piece, piece) for piece in _TOKEN.split(text) if piece]
         return pieces if any(isinstance(piece, SecretSlot) for piece in pieces) else text
+
+    def in_words(self, finding: Finding) -> Finding:
+        """A finding for people: where its message quotes a value, secrets stand by name."""
+        return msgspec.structs.replace(finding, message=shown(self.split(finding.message)))
 
 
 def holds_secret(text: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from stoker.db.vault import SecretName, Vault
 from stoker.domain.node import Facts, NodeTarget, Observation, ObservedFile, Watch
+from stoker.domain.secret import SecretSlot
 from stoker.domain.snapshot import Applied
 from stoker.errors import NodeError
 from stoker.services.context import ServerContext
@@ -96,7 +97,7 @@ class Watchers:
 def without_secrets(
     found: Observation, applied: Applied, secrets: Mapping[SecretName, str], vault: Vault
 ) -> tuple[Observation, dict[str, str]]:
-    """Take out the content of files that hold secrets.
+    """Take secrets out of the content of files that hold some.
 
     Args:
         found: as the node answered.
@@ -105,18 +106,34 @@ def without_secrets(
         vault: makes the keyed hashes.
 
     Returns:
-        The observation without these contents and their plain hashes, and path -> keyed hash of their bytes.
+        The observation without plain hashes of these files, and path -> keyed hash of their bytes. A file that is as Stoker wrote
+        it keeps its content with each secret's name in its place. One that somebody changed loses its content: what was
+        written there by hand may be a secret that nobody told us.
     """
-    values = [value for value in secrets.values() if value.strip()]
+    names = _names_of_secrets(secrets)
     files: dict[str, ObservedFile] = {}
     hashes: dict[str, str] = {}
     for path, file in found.files.items():
-        ours = path in applied.files and bool(applied.files[path].keyed_hash)
-        holds = file.content is not None and any(value in file.content for value in values)
-        if file.kind != "file" or not (ours or holds):
+        written = applied.files[path].keyed_hash if path in applied.files else ""
+        holds = file.content is not None and any(value in file.content for value, _ in names)
+        if file.kind != "file" or not (written or holds):
             files[path] = file
             continue
+        content = None
         if file.content is not None:
             hashes[path] = vault.keyed_hash(file.content.encode())
-        files[path] = msgspec.structs.replace(file, content=None, sha256="")
+            content = _with_names(file.content, names) if hashes[path] == written else None
+        files[path] = msgspec.structs.replace(file, content=content, sha256="")
     return msgspec.structs.replace(found, files=files), hashes
+
+
+def _names_of_secrets(secrets: Mapping[SecretName, str]) -> list[tuple[str, str]]:
+    """Values with the names that stand for them; longer ones first, so that none is found inside another."""
+    found = [(value, str(SecretSlot(*name))) for name, value in secrets.items() if value.strip()]
+    return sorted(found, key=lambda item: (-len(item[0]), item[1]))
+
+
+def _with_names(content: str, names: Sequence[tuple[str, str]]) -> str:
+    for value, name in names:
+        content = content.replace(value, name)
+    return content

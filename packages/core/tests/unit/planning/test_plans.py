@@ -15,6 +15,7 @@ from stoker.domain.action import FilesAction, PackagesAction, ServiceAction
 from stoker.domain.node import Facts, Observation, ObservedFile, ObservedService
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
+from stoker.planning.checks import check_plugins
 from stoker.planning.plans import make_plan
 from stoker_sdk import Dependency, ref
 from stoker_sdk.extension_points import config_files, health_checks, node_packages, roles, tasks
@@ -189,6 +190,24 @@ def test_a_plugin_cannot_name_the_secret_of_another() -> None:
     assert "owner" not in text_of(plan, "a", "/etc/loot")
     assert MARKER not in msgspec.json.encode(plan).decode()
     assert text_of(plan, "a", "/etc/loot").count("<secret thief.mine v1>") >= 1
+
+
+def test_a_conflict_of_secrets_names_them_and_shows_no_marker() -> None:
+    def wants(name: str) -> PluginInput:
+        return plugin(
+            name,
+            config_files.ConfigFile(path="/etc/y", format="ini"),
+            config_files.Option(path="/etc/y", key="password", value=ref.settings.key),
+            settings={"key": {"$secret": "key", "version": 3}},
+        )
+
+    both = [wants("one"), wants("two")]
+    with pytest.raises(PlanningError) as refused:
+        make_plan(snapshot(both, [node("a")]))
+    for message in (str(refused.value), " ".join(finding.message for finding in check_plugins(both))):
+        assert "<secret one.key v3>" in message
+        assert "<secret two.key v3>" in message
+        assert "__secret" not in message
 
 
 def test_a_secret_in_yaml_stays_a_text() -> None:
