@@ -34,9 +34,24 @@ class Database:
             migrations.upgrade(connection)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction that may write: committed at the end, rolled back on an error."""
-        with self._writers, self.engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+    def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:
+        """A transaction that may write: committed at the end, rolled back on an error.
+
+        Args:
+            connection: one of ``writer``; without it, one is taken for this transaction alone.
+        """
+        with self._writers:
+            if connection is not None:
+                with connection.begin():
+                    yield connection
+            else:
+                with self.writer() as own, own.begin():
+                    yield own
+
+    @contextmanager
+    def writer(self) -> Iterator[Connection]:
+        """A connection for who writes often: to take one each time costs as much as to write a few rows."""
+        with self.engine.connect().execution_options(**{_WRITE: True}) as connection:
             yield connection
 
     @contextmanager

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Insert, Table, and_, bindparam, delete, insert, update
+from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stoker.db.tables import applied_files, applied_packages, applied_tasks, deployment_events, deployments
@@ -59,7 +60,11 @@ _TABLES: dict[AppliedKind, tuple[Table, str, str]] = {
 }
 
 _encode = msgspec.json.Encoder().encode
+
+# Statements are made once: to make one costs more than to run it.
 _ADD_EVENT = insert(deployment_events)
+_MINE = and_(deployments.c.id == bindparam("b_id"), deployments.c.epoch == bindparam("b_epoch"))
+_RENEW = update(deployments).where(_MINE).values(lease_until=bindparam("b_until"))
 
 
 def write_batch(connection: Connection, entries: Sequence[JournalEntry], lease_until: float) -> set[str]:
@@ -75,8 +80,8 @@ def write_batch(connection: Connection, entries: Sequence[JournalEntry], lease_u
     """
     lost: set[str] = set()
     for deployment_id, epoch in {(entry.deployment_id, entry.epoch): None for entry in entries}:
-        mine = (deployments.c.id == deployment_id, deployments.c.epoch == epoch)
-        if connection.execute(update(deployments).where(*mine).values(lease_until=lease_until)).rowcount != 1:
+        mine = {"b_id": deployment_id, "b_epoch": epoch, "b_until": lease_until}
+        if connection.execute(_RENEW, mine).rowcount != 1:
             lost.add(deployment_id)
     kept = [entry for entry in entries if entry.deployment_id not in lost]
     now = time.time()
@@ -102,24 +107,30 @@ def add_event(connection: Connection, deployment_id: str, event: Event) -> None:
 def write_applied(connection: Connection, changes: Sequence[AppliedChange]) -> None:
     """Bring the rows of what is applied up to date; of several changes to one thing the last one counts."""
     last = {(change.kind, change.node_id, change.key): change.value for change in changes}
-    for kind, (table, key, column) in _TABLES.items():
+    for kind in _TABLES:
         kept = [{"b_node": n, "b_key": k, "b_value": v} for (what, n, k), v in last.items() if what == kind and v is not None]
         gone = [{"b_node": n, "b_key": k} for (what, n, k), v in last.items() if what == kind and v is None]
         if kept:
-            connection.execute(_upsert(connection.dialect.name, table, key, column), kept)
+            connection.execute(_upsert(connection.dialect.name, kind), kept)
         if gone:
-            connection.execute(
-                delete(table).where(and_(table.c.node_id == bindparam("b_node"), table.c[key] == bindparam("b_key"))), gone
-            )
+            connection.execute(_delete(kind), gone)
 
 
-def _upsert(dialect: str, table: Table, key: str, column: str) -> Insert:
+@cache
+def _upsert(dialect: str, kind: AppliedKind) -> Insert:
+    table, key, column = _TABLES[kind]
     values: dict[str, Any] = {"node_id": bindparam("b_node"), key: bindparam("b_key"), column: bindparam("b_value")}
     if dialect == "postgresql":
         postgres = postgresql.insert(table).values(values)
         return postgres.on_conflict_do_update(index_elements=["node_id", key], set_={column: postgres.excluded[column]})
     lite = sqlite.insert(table).values(values)
     return lite.on_conflict_do_update(index_elements=["node_id", key], set_={column: lite.excluded[column]})
+
+
+@cache
+def _delete(kind: AppliedKind) -> Delete:
+    table, key, _ = _TABLES[kind]
+    return delete(table).where(and_(table.c.node_id == bindparam("b_node"), table.c[key] == bindparam("b_key")))
 
 
 def _event_row(deployment_id: str, event: Event, now: float) -> dict[str, object]:

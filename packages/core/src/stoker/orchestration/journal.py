@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.db.database import Database
@@ -19,6 +20,8 @@ from stoker.errors import StokerError
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
+COMMIT_SECONDS = 0.05
+"""From the beginning of a commit to that of the next one, at least: what comes meanwhile is one group."""
 
 
 class LostLeaseError(StokerError):
@@ -30,7 +33,8 @@ class LostLeaseError(StokerError):
 class Journal:
     """Takes entries from one event loop and writes them in order.
 
-    A commit begins as soon as the one before has ended, with everything that came meanwhile: the busier, the larger the groups.
+    The first entry after a pause is committed at once. A commit takes everything that came since the one before: the busier, the
+    larger the groups.
     """
 
     def __init__(self, database: Database, on_commit: Callable[[set[str]], None] = lambda _ids: None) -> None:
@@ -54,7 +58,8 @@ class Journal:
         future: asyncio.Future[None] = self._loop.create_future()
         with self._changed:
             self._pending.append((entry, future))
-            self._changed.notify()
+            if len(self._pending) == 1:
+                self._changed.notify()
         return future
 
     async def close(self) -> None:
@@ -65,23 +70,31 @@ class Journal:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._pending and not self._closing:
-                    self._changed.wait()
-                batch, self._pending = self._pending, []
-            if not batch:
-                return
-            lost: set[str] = set()
-            failure: SQLAlchemyError | None = None
-            try:
-                with self._database.transaction() as connection:
-                    lost = write_batch(connection, [entry for entry, _ in batch], time.time() + LEASE_SECONDS)
-            except SQLAlchemyError as error:  # every waiter gets it and stops its deployment there
-                logger.exception("The journal could not be written")
-                failure = error
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._resolve, batch, lost, failure)
+        with self._database.writer() as connection:
+            begun = 0.0
+            while True:
+                with self._changed:
+                    while not self._pending and not self._closing:
+                        self._changed.wait()
+                time.sleep(max(0.0, begun + COMMIT_SECONDS - time.monotonic()))
+                begun = time.monotonic()
+                with self._changed:
+                    batch, self._pending = self._pending, []
+                if not batch:
+                    return
+                self._commit(connection, batch)
+
+    def _commit(self, connection: Connection, batch: list[tuple[JournalEntry, asyncio.Future[None]]]) -> None:
+        lost: set[str] = set()
+        failure: SQLAlchemyError | None = None
+        try:
+            with self._database.transaction(connection):
+                lost = write_batch(connection, [entry for entry, _ in batch], time.time() + LEASE_SECONDS)
+        except SQLAlchemyError as error:  # every waiter gets it and stops its deployment there
+            logger.exception("The journal could not be written")
+            failure = error
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._resolve, batch, lost, failure)
 
     def _resolve(
         self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: SQLAlchemyError | None
