@@ -119,8 +119,8 @@ class Simulation:
         with database.read() as connection:
             names = [task.name.partition(".")[2] for task in load_plan(connection, deployment["plan"]).plan.tasks]
         database.close()
-        ids = [(node, *attempt.split(".")) for node, attempt, _ in self.starts()]
-        return Counter((node, names[int(task)]) for node, owner, task, _, _ in ids if owner == deployment["id"])
+        ours = [(node, attempt.split(".")) for node, attempt, _ in self.starts() if attempt.startswith(f"{deployment['id']}.")]
+        return Counter((node, names[int(task)]) for node, (_, task, _, _) in ours)
 
     # The server
 
