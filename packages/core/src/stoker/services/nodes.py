@@ -41,7 +41,7 @@ class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transport: Literal["ssh", "simulated"] = "ssh"
 
 
-class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # it holds no cycle, and lists hold thousands
     """One node."""
 
     id: str
