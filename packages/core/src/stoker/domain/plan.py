@@ -122,6 +122,8 @@ class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     roles: list[str]
     removing: bool = False
+    left_out: str = ""
+    """Why the node could not be looked at: it has no instances in this plan and counts as failed."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

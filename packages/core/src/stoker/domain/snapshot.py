@@ -77,6 +77,8 @@ class NodeInput(msgspec.Struct, frozen=True, kw_only=True):
     applied: Applied = Applied()
     removing: bool = False
     """The node is being taken out of the environment."""
+    left_out: str = ""
+    """Why it could not be looked at; such a node is not planned."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

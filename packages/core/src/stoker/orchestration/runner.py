@@ -204,7 +204,7 @@ class DeploymentRun:
             what = ", ".join(sorted(self.unresolved)[:10])
             return "failed", f"Nobody knows whether these ran: {what}. Look, answer (done or rerun), and retry."
         if exceeded := scheduler.exceeded():
-            return "failed", f"More nodes failed than may: {exceeded} ({shown})."
+            return "failed", f"More nodes failed than may: {exceeded}."
         if self._stopping and scheduler.unfinished:
             return "stopped", "Stopped on request; 'retry' goes on from here."
         if failed:

@@ -5,21 +5,13 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from stoker.domain import tolerance
 from stoker.domain.plan import Plan, PlannedInstance
 
-
-def allowed_failures(tolerance: int | str, nodes: int) -> int:
-    """How many nodes of a role may fail: a number, or a percentage of them rounded down."""
-    if isinstance(tolerance, int):
-        return tolerance
-    text = tolerance.strip()
-    if text.endswith("%"):
-        return math.floor(nodes * float(text[:-1]) / 100)
-    return int(text)
+_NAMES_SHOWN = 10
 
 
 class Scheduler:
@@ -216,19 +208,13 @@ class Scheduler:
         self.woken.update(range(len(self.plan.nodes)))
 
     def exceeded(self) -> str:
-        """The role of which too many nodes failed, as a sentence; empty if all is within tolerance."""
-        total: dict[str, int] = defaultdict(int)
-        failed: dict[str, int] = defaultdict(int)
-        for number, node in enumerate(self.plan.nodes):
-            for role in node.roles or [""]:
-                total[role] += 1
-                failed[role] += number in self.failed_nodes
-        for role in sorted(failed):
-            allowed = allowed_failures(self.plan.tolerance.get(role, 0), total[role])
-            if failed[role] > allowed:
-                who = f"role {role}" if role else "nodes without a role"
-                return f"{who}: {failed[role]} of {total[role]} nodes failed, {allowed} may"
-        return ""
+        """The first role of which too many nodes failed, as a sentence with their names; empty if all is within tolerance."""
+        roles = [node.roles for node in self.plan.nodes]
+        first = next(tolerance.exceeded(roles, self.failed_nodes, self.plan.tolerance), None)
+        if first is None:
+            return ""
+        names = [self.plan.nodes[node].name for node in first.missing]
+        return f"{first} ({', '.join(names[:_NAMES_SHOWN])}{' and more' if len(names) > _NAMES_SHOWN else ''})"
 
     def idle(self, node: int) -> bool:
         """Whether a node has nothing more to do in this deployment."""

@@ -120,9 +120,11 @@ def _sort(plugin: PluginInput, contributions: Iterable[Contribution], scope: Sco
 
 
 def classify(nodes: Sequence[NodeInput]) -> list[NodeClass]:
-    """Group nodes; in the order of their roles, so that the order depends on nothing but the members."""
+    """Group nodes that were looked at; in the order of their roles, so that the order depends on nothing but the members."""
     groups: dict[tuple[bool, tuple[str, ...], str], list[int]] = {}
     for index, node in enumerate(nodes):
+        if node.left_out:
+            continue
         groups.setdefault((node.removing, tuple(sorted(node.roles)), node.facts.os_family), []).append(index)
     return [
         NodeClass(roles=roles, os_family=family, nodes=members, removing=removing)

@@ -26,7 +26,7 @@ from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
 from stoker.planning.planned_tasks import planned_task
 from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
-from stoker.planning.role_limits import check_assignment, tolerances
+from stoker.planning.role_limits import check_assignment, check_left_out, tolerances
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.tables import NodeState, Tables
 
@@ -78,6 +78,9 @@ class _Planner:
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
         self.warnings += not_undone(self.parts)
         self.findings += findings
+        findings, warnings = check_left_out(self.snapshot.nodes, tolerances(self.parts, self.snapshot.roles))
+        self.findings += findings
+        self.warnings += warnings
         sources, findings = task_sources(self.parts, self.snapshot)
         self.findings += findings
         roles = [role.name for part in self.parts for role in part.roles]
@@ -102,7 +105,7 @@ class _Planner:
         for node_class in classify(self.snapshot.nodes):
             group = self._group(node_class, templates, index)
             groups.update(dict.fromkeys(node_class.nodes, group))
-        for number in range(len(self.snapshot.nodes)):
+        for number in sorted(groups):
             self._one_node(number, groups[number], removal)
         self.findings += self.tables.findings
         for group in {id(group): group for group in groups.values()}.values():
@@ -148,7 +151,7 @@ class _Planner:
             environment_id=snapshot.environment_id,
             environment_name=snapshot.environment_name,
             nodes=[
-                PlannedNode(id=node.id, name=node.name, roles=sorted(node.roles), removing=node.removing)
+                PlannedNode(id=node.id, name=node.name, roles=sorted(node.roles), removing=node.removing, left_out=node.left_out)
                 for node in snapshot.nodes
             ],
             tasks=[

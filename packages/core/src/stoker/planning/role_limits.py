@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from stoker_sdk.model.finding import Finding
 
 from stoker.domain.snapshot import NodeInput
+from stoker.domain.tolerance import exceeded
 from stoker.planning.parts import PluginParts
 
 
@@ -50,6 +51,25 @@ def check_assignment(parts: Sequence[PluginParts], nodes: Sequence[NodeInput]) -
         if brought.recommended is not None and count < brought.recommended:
             warnings.append(f"{count} nodes have the role {name}; {brought.recommended} are advised.")
     return findings, warnings
+
+
+def check_left_out(nodes: Sequence[NodeInput], tolerance: Mapping[str, int | str]) -> tuple[list[Finding], list[str]]:
+    """Nodes that could not be looked at: a warning each while the tolerance of their roles allows it, findings otherwise."""
+    missing = [number for number, node in enumerate(nodes) if node.left_out]
+    too_many = list(exceeded([node.roles for node in nodes], missing, tolerance))
+    if not too_many:
+        return [], [f"node {nodes[number].name} is left out of this plan: {nodes[number].left_out}" for number in missing]
+    return [
+        Finding(
+            rule="U001",
+            field=f"nodes.{nodes[number].name}",
+            message=f"node {nodes[number].name} cannot be looked at: {nodes[number].left_out} ({role.total} nodes have its role"
+            f"{f' {role.role}' if role.role else ''}, {role.allowed} may be missing)",
+            remedy="Bring it back, take it out of the environment, or let the role tolerate it.",
+        )
+        for role in too_many
+        for number in role.missing
+    ], []
 
 
 def _finding(rule: str, part: PluginParts, role: str, message: str, remedy: str) -> Finding:

@@ -11,6 +11,7 @@ import msgspec
 
 from stoker.domain.plan import Plan, PlannedInstance
 from stoker.errors import NodeError
+from stoker.orchestration.attempts import UNREACHABLE
 from stoker.orchestration.materials import Materials, Redactor
 from stoker.services import plans, snapshots
 from stoker.services.context import ServerContext
@@ -33,12 +34,16 @@ class CheckView(msgspec.Struct, frozen=True, kw_only=True):
 def run(context: ServerContext, environment: str) -> list[CheckView]:
     """Run every health check of an environment's plugins on all their nodes.
 
+    A node that cannot be looked at fails the check that it answers; the others are checked.
+
     Raises:
         NotFoundError: there is no such environment.
-        PlanningError: nodes cannot be reached, or the environment cannot be planned.
+        PlanningError: the environment cannot be planned.
     """
     gathered = snapshots.gather(context, environment)
-    return context.wait(_run(context, gathered))
+    roles = {role for node in gathered.snapshot.nodes for role in node.roles or [""]}
+    whoever_answers = msgspec.structs.replace(gathered.snapshot, roles=dict.fromkeys(roles, "100%"))
+    return context.wait(_run(context, msgspec.structs.replace(gathered, snapshot=whoever_answers)))
 
 
 async def _run(context: ServerContext, gathered: snapshots.Gathered) -> list[CheckView]:
@@ -52,7 +57,14 @@ async def _run(context: ServerContext, gathered: snapshots.Gathered) -> list[Che
     results = await asyncio.gather(
         *(_on_node(context, gathered, plan, node, items, materials, redact) for node, items in by_node.items())
     )
-    return sorted((item for found in results for item in found), key=lambda item: (item.node, item.check))
+    silent = [
+        CheckView(
+            node=node.name, check="answers", title="The node answers", ok=False, output=node.left_out, exit_status=UNREACHABLE
+        )
+        for node in plan.nodes
+        if node.left_out
+    ]
+    return sorted((*silent, *(item for found in results for item in found)), key=lambda item: (item.node, item.check))
 
 
 async def _on_node(
@@ -69,7 +81,7 @@ async def _on_node(
     try:
         link = await context.transports[target.transport].connect(target)
     except NodeError as error:
-        return [_view(plan, item, 1, str(error)) for item in items]
+        return [_view(plan, item, UNREACHABLE, str(error)) for item in items]
     try:
         for item in items:
             task = plan.tasks[item.task]
@@ -82,7 +94,7 @@ async def _on_node(
                 await asyncio.sleep(task.retry_interval)
             found.append(_view(plan, item, outcome.exit_status, redact(outcome.output)))
     except NodeError as error:
-        found += [_view(plan, item, 1, str(error)) for item in items[len(found) :]]
+        found += [_view(plan, item, UNREACHABLE, str(error)) for item in items[len(found) :]]
     finally:
         await link.close()
     return found

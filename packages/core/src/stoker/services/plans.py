@@ -174,11 +174,11 @@ async def _look_again(context: ServerContext, old: Snapshot, now: snapshots.Gath
     lists = await snapshots.watch_lists(context, now.snapshot)
     watches = {node.id: watch for node, watch in zip(now.snapshot.nodes, lists, strict=True)}
     try:
-        await watchers.connect({node.id: (node.facts, now.facts_at[node.id]) for node in now.snapshot.nodes})
+        await watchers.connect({})  # facts are read anew, however young the stored ones are
         await watchers.observe(watches)
     finally:
         await watchers.close()
-    seen = snapshots.with_observations(context, now, watchers).snapshot
+    seen = snapshots.with_observations(context, snapshots.keep_seen(context, now, watchers), watchers).snapshot
     before = {node.id: node for node in old.nodes}
     return [
         difference

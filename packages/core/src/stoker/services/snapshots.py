@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from sqlalchemy import Connection, select, update
-from stoker_sdk.model.finding import Finding
 
 from stoker.db import tables
 from stoker.db.deployments import read_applied
@@ -79,7 +78,7 @@ def gather(context: ServerContext, environment: str) -> Gathered:
 
     Raises:
         NotFoundError: there is no such environment.
-        PlanningError: nodes cannot be reached, or settings are incomplete; every one is named.
+        PlanningError: settings are incomplete; every one is named.
     """
     with context.database.read() as connection:
         stored = read_stored(context, connection, environment)
@@ -104,10 +103,8 @@ async def _gather(context: ServerContext, stored: Gathered) -> Gathered:
     try:
         await watchers.connect(known)
         stored = keep_seen(context, stored, watchers)
-        _refuse_unreachable(stored, watchers)
         watches = await watch_lists(context, stored.snapshot)
         await watchers.observe({node.id: watch for node, watch in zip(stored.snapshot.nodes, watches, strict=True)})
-        _refuse_unreachable(stored, watchers)
     finally:
         await watchers.close()
     return with_observations(context, stored, watchers)
@@ -135,31 +132,14 @@ def keep_seen(context: ServerContext, stored: Gathered, watchers: Watchers) -> G
     return msgspec.structs.replace(stored, snapshot=snapshot, revision=revision)
 
 
-def _refuse_unreachable(stored: Gathered, watchers: Watchers) -> None:
-    findings = [
-        Finding(
-            rule="N001",
-            message=seen.failure.detail,
-            remedy=seen.failure.remedy or "Bring the node back, or take it out of the environment.",
-            field=f"nodes.{node.name}",
-        )
-        for node in stored.snapshot.nodes
-        if (seen := watchers.seen[node.id]).failure is not None
-    ]
-    if findings:
-        shown = "; ".join(finding.message for finding in findings[:_FINDINGS_SHOWN])
-        raise PlanningError(
-            f"environment {stored.snapshot.environment_name}: {len(findings)} nodes cannot be looked at: {shown}",
-            remedy="Bring them back, or take them out of the environment, and plan again.",
-            findings=findings,
-        )
-
-
 def with_observations(context: ServerContext, stored: Gathered, watchers: Watchers) -> Gathered:
     """Close the snapshot: put in what was seen, without the contents of files that hold secrets."""
     nodes: list[NodeInput] = []
     hashes: dict[str, str] = {}
     for node in stored.snapshot.nodes:
+        if (failure := watchers.seen[node.id].failure) is not None:
+            nodes.append(msgspec.structs.replace(node, left_out=failure.detail))
+            continue
         observed, secret = without_secrets(watchers.seen[node.id].observed, node.applied, stored.secrets, context.vault)
         nodes.append(msgspec.structs.replace(node, observed=observed))
         for path, value in secret.items():
@@ -222,6 +202,12 @@ def observed_differences(
     node: NodeInput, now: NodeInput, old_hashes: dict[str, str], new_hashes: dict[str, str]
 ) -> Iterator[str]:
     """What is found on a node otherwise than it was."""
+    if node.left_out:
+        yield f"node {node.name} answers again"
+        return
+    if node.facts != now.facts:
+        changed = [name for name in node.facts.__struct_fields__ if getattr(node.facts, name) != getattr(now.facts, name)]
+        yield f"facts of node {node.name}: {', '.join(changed)}"
     first, second = node.observed, now.observed
     for path in sorted({*first.files, *second.files}):
         key = f"{node.name} {path}"

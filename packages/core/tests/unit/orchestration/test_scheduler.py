@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 from stoker.domain.action import CommandAction
 from stoker.domain.plan import Barrier, Plan, PlannedInstance, PlannedNode, PlannedTask
-from stoker.orchestration.scheduler import Scheduler, allowed_failures
+from stoker.domain.tolerance import allowed_failures
+from stoker.orchestration.scheduler import Scheduler
 
 
 def make(tasks: list[PlannedTask], runs: dict[int, list[str]], *, tolerance: int | str = 0, **fields: object) -> Plan:

@@ -321,3 +321,14 @@ def test_the_order_of_enabling_changes_no_byte(plugins: list[PluginInput], chanc
     shuffled = list(plugins)
     chance.shuffle(shuffled)
     assert outcome(shuffled, nodes[::-1]) == first
+
+
+def test_a_node_that_cannot_be_looked_at_is_left_out_within_the_tolerance() -> None:
+    nodes = [node("a", "web"), node("b", "web"), node("c", "web", left_out="no route to host.")]
+    plan = make_plan(snapshot([web()], nodes, roles={"web": 1}))
+    assert {place[0] for place in running(plan)} == {"a", "b"}
+    assert [item.left_out for item in plan.nodes] == ["", "", "no route to host."]
+    assert plan.warnings == ["node c is left out of this plan: no route to host."]
+    with pytest.raises(PlanningError, match=r"node c cannot be looked at: no route to host") as refused:
+        make_plan(snapshot([web()], nodes, roles={"web": 0}))
+    assert [finding.rule for finding in refused.value.data["findings"]] == ["U001"]
