@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tutorial's session runs from its first to its last line against a real server and simulated nodes."""
+"""The tutorial's commands run from the first to the last, with the plugin that it shows: on modelled nodes and on lab nodes."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,9 +14,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from stoker_lab import nodes
+from stoker_lab.pytest_fixtures import require_lab
 
-ROOT = Path(__file__).parents[2]
-SESSION = ROOT / "docs" / "examples" / "tutorial" / "session.sh"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-plugin.md"
+PLUGIN = "greeting/src/stoker_plugin_greeting/__init__.py"
 
 
 def free_port():
@@ -24,15 +27,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def session():
+    """The page's commands as one script; where it says to replace the plugin's text, that is done."""
+    found = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return "set -eux\n" + "".join(
+        text if kind == "sh" else f"cat >{PLUGIN} <<'END_OF_PLUGIN'\n{text}END_OF_PLUGIN\n" for kind, text in found
+    )
+
+
 @pytest.fixture
 def place(tmp_path):
-    """Environment variables with which ``stoker`` talks to a server of its own that has two simulated nodes."""
+    """Environment variables with which ``stoker`` talks to a server of its own."""
     port = free_port()
     variables = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "STOKER_DATA": str(tmp_path / "data"),
         "STOKER_SERVER": f"http://127.0.0.1:{port}",
-        "EXAMPLES": str(SESSION.parent),
+        "STOKER_LAB_STATE": str(tmp_path / "lab"),
         "NO_COLOR": "1",
     }
     log = (tmp_path / "server.log").open("w")
@@ -51,30 +62,50 @@ def place(tmp_path):
                     break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
-        subprocess.run(["stoker", "fleet", "up", "--nodes", "2"], env=variables, check=True)
         yield variables
     finally:
-        subprocess.run(["stoker", "fleet", "down"], env=variables, check=False)
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
         server.wait(20)
         log.close()
 
 
-def test_session(place, tmp_path):
-    work = tmp_path / "work"
-    work.mkdir()
-    done = subprocess.run(
-        ["sh", "-x", str(SESSION)],
-        cwd=work,
-        env=place,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+def run(command, place, folder):
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=place, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "Welcome" in done.stdout
-    assert "Good morning" in done.stdout
-    left = subprocess.run(["stoker", "plugins", "list", "--json"], env=place, capture_output=True, text=True, check=True)
-    assert "greeting" not in left.stdout
+    return done.stdout
+
+
+def follow(place, folder):
+    said = run(session(), place, folder)
+    assert "Welcome" in said
+    assert "Good morning" in said
+    assert "greeting" not in run("stoker plugins list --json", place, folder)
+
+
+@pytest.mark.timeout(240)
+def test_on_modelled_nodes(place, tmp_path):
+    try:
+        run("stoker fleet up --nodes 2", place, tmp_path)
+        for node in ("node1", "node2"):
+            run(f"stoker nodes add {node} {node} --transport simulated", place, tmp_path)
+        follow(place, tmp_path / "work")
+    finally:
+        run("stoker fleet down", place, tmp_path)
+
+
+@pytest.mark.lab
+@pytest.mark.timeout(600)
+def test_on_lab_nodes(place, tmp_path):
+    name = f"tutorial-{os.getpid()}"
+    lab = nodes.Lab(tmp_path / "lab", name, owner=os.getpid())
+    require_lab(lab)
+    try:
+        lab.up(2, "node")
+        run(f"stoker lab --name {name} add", place, tmp_path)
+        follow(place, tmp_path / "work")
+        for node in ("node1", "node2"):
+            assert lab.run(node, "ls -d /etc/greeting.ini /etc/motd.d/greeting 2>/dev/null || true") == ""
+    finally:
+        lab.down()

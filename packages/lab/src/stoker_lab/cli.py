@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 from stoker.cli import output
 from stoker.cli.lazy import Group
+from stoker.cli.session import connect
 
-from stoker_lab import machine, nodes
+from stoker_lab import enrolment, machine, nodes
 
 COLUMNS = ("NODE", "ADDRESS", "STATE", "STARTS")
 
@@ -89,6 +90,26 @@ def status(as_json: bool) -> None:
       stoker lab status --json
     """
     _show(_lab().status(), as_json)
+
+
+@lab.command()
+@output.json_option
+def add(as_json: bool) -> None:
+    """Make the nodes known to the server: the lab's key becomes a credential, each node is added by its address.
+
+    Examples:
+      stoker lab add
+      stoker lab --name second add
+    """
+    found = _lab().status()
+    added = enrolment.enrol(connect(), _lab().name, found)
+    if as_json:
+        output.write_items(added)
+        return
+    for node in added:
+        output.say(f"added {node['name']}: {node['status']}")
+    if not added:
+        output.say("the server knows all of them already")
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})
