@@ -7,11 +7,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import importlib
 import logging
 import pkgutil
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -162,8 +164,15 @@ def _set_up_logging(config: ServerConfig, vault: Vault) -> None:
 @contextmanager
 def _alone(config: ServerConfig) -> Iterator[None]:
     """Two servers on one data folder would carry out deployments twice."""
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (config.data_dir / "server.lock").open("w") as lock:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (config.data_dir / "server.lock").open("w")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {config.data_dir} cannot be used: {error.strerror}.",
+            remedy="Name a folder that this user may write with --data, STOKER_DATA or data_dir.",
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -174,21 +183,69 @@ def _alone(config: ServerConfig) -> Iterator[None]:
         yield
 
 
+def _listen(config: ServerConfig) -> list[socket.socket]:
+    """Take the port before anything else is opened; every address of the host's name has it.
+
+    Raises:
+        ConfigurationError: this machine has no such address.
+        StokerError: the port is in use, or not for this user.
+    """
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"the server cannot listen on {config.host}: the name has no address.", remedy="Give an address with --listen."
+        ) from error
+    taken: list[socket.socket] = []
+    port = config.port
+    with contextlib.ExitStack() as stack:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            made = stack.enter_context(socket.socket(family, kind, protocol))
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                made.bind((address[0], port, *address[2:]))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:
+                    continue  # e.g. localhost is ::1, too, where the machine has no IPv6
+                raise _cannot_listen(config, error) from error
+            port = made.getsockname()[1]
+            taken.append(made)
+        stack.pop_all()
+    if not taken:
+        raise _cannot_listen(config, OSError(errno.EADDRNOTAVAIL, ""))
+    return taken
+
+
+def _cannot_listen(config: ServerConfig, error: OSError) -> StokerError:
+    """Which port of which address, why, and what to do."""
+    what = f"the server cannot listen on {config.host} port {config.port}"
+    if error.errno == errno.EADDRINUSE:
+        return StokerError(
+            f"{what}: the port is in use.",
+            remedy=f"Stop what uses it ('ss -ltnp sport = :{config.port}' shows it), or choose another port with --listen.",
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigurationError(f"{what}: this machine has no such address.", remedy="Give one that it has with --listen.")
+    return StokerError(f"{what}: {error.strerror}.", remedy="Choose another port with --listen, e.g. one above 1023.")
+
+
 def serve(config: ServerConfig) -> None:
     """Run the server until it is told to stop; attempts on nodes run on and are picked up at the next start.
 
     Raises:
         ConfigurationError: the configuration does not fit, or another server uses the data folder.
+        StokerError: the port cannot be had.
     """
     with _alone(config):
+        sockets = _listen(config)
         vault = open_vault(config)
         _set_up_logging(config, vault)
-        context = build_context(config, vault)
         certificate, key = _tls(config)
+        context = build_context(config, vault)
         settings = uvicorn.Config(
             build_app(context),
-            host=config.host,
-            port=config.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -200,14 +257,11 @@ def serve(config: ServerConfig) -> None:
         server = _Server(settings)
         server.stoker = config
         try:
-            server.run()
+            server.run(sockets=sockets)
         finally:
             context.database.close()
         if not server.started:
-            raise ConfigurationError(
-                f"the server cannot listen on {config.host} port {config.port}.",
-                remedy="The log says why; choose another port with --listen.",
-            )
+            raise StokerError("the server did not start.", remedy="The log says why.")
 
 
 def _tls(config: ServerConfig) -> tuple[Path | None, Path | None]:
@@ -217,11 +271,22 @@ def _tls(config: ServerConfig) -> tuple[Path | None, Path | None]:
         raise ConfigurationError("tls_cert and tls_key belong together.", remedy="Give both, or none to have a certificate made.")
     if config.tls_cert is not None and config.tls_key is not None:
         certificate, key = config.tls_cert, config.tls_key
+        _check_certificate(certificate, key)
     else:
         names = {*allowed_hosts(config), socket.gethostname()}
         certificate, key = ensure_certificate(config.data_dir / "tls", names)
     _LOG.info("certificate %s, SHA-256 fingerprint %s", certificate, fingerprint(certificate))
     return certificate, key
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"the certificate {certificate} with the key {key} cannot be used: {error.strerror or error}.",
+            remedy="Give a certificate and its key in PEM with --tls-cert and --tls-key.",
+        ) from error
 
 
 def main() -> None:
@@ -231,8 +296,8 @@ def main() -> None:
     try:
         serve(read_config(parser.parse_args().config_json))
     except StokerError as error:
-        sys.stderr.write(f"stoker serve: {error}\n")
-        sys.exit(2)
+        sys.stderr.write(f"error: {error.detail}\n" + (f"remedy: {error.remedy}\n" if error.remedy else ""))
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,11 @@ from stoker.errors import ConfigurationError
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 """Hosts that name this machine alone."""
+
+MOST_PORT = 65535
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_WORDS = {"int": "a whole number", "bool": "true or false", "str": "a text", "array": "a list", "float": "a number"}
+"""What types are called in messages."""
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,12 +119,34 @@ def load_config(
             values[name] = given.split(",") if name == "hosts" else given
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     try:
-        return msgspec.convert(values, ServerConfig, strict=False, dec_hook=_decode)
+        found = msgspec.convert(values, ServerConfig, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         where = f"configuration ({file})" if file else "configuration"
+        raise _fault(where, error) from error
+    if not 0 <= found.port <= MOST_PORT:
         raise ConfigurationError(
-            f"{where}: {error}.", remedy="The manual lists every field under 'Server configuration'."
-        ) from error
+            f"configuration: port: there is no port {found.port}.",
+            remedy=f"A port is a number from 1 to {MOST_PORT}; 0 takes any free one.",
+        )
+    return found
+
+
+def _fault(where: str, error: msgspec.ValidationError) -> ConfigurationError:
+    """What does not fit, with the field's name and, for one that is not there, with those that are."""
+    text = str(error)
+    if unknown := _UNKNOWN.search(text):
+        known = ServerConfig.__struct_fields__
+        close = difflib.get_close_matches(unknown[1], known, 1)
+        meant = f"Write {close[0]}." if close else f"The fields are {', '.join(known)}."
+        return ConfigurationError(f"{where}: there is no field {unknown[1]}.", remedy=meant)
+    what, _, place = text.partition(" - at `$.")
+    field = place.rstrip("`")
+    for kind, word in _WORDS.items():
+        what = what.replace(f"`{kind}`", word)
+    what = what[:1].lower() + what[1:]
+    return ConfigurationError(
+        f"{where}: {f'{field}: ' if field else ''}{what}.", remedy="The manual lists every field under 'Server configuration'."
+    )
 
 
 def read_config(document: str) -> ServerConfig:
@@ -125,7 +154,7 @@ def read_config(document: str) -> ServerConfig:
     try:
         return msgspec.json.decode(document, type=ServerConfig, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"configuration: {error}.", remedy="Start the server with 'stoker serve'.") from error
+        raise _fault("configuration", error) from error
 
 
 def _decode(kind: type, value: object) -> object:

@@ -24,3 +24,10 @@ class NodeNotFoundError(LabError, LookupError):
 
     status = 404
     kind = "lab-node-not-found"
+
+
+class LabNameError(LabError, ValueError):
+    """A name that files, interfaces and hosts cannot have."""
+
+    status = 422
+    kind = "lab-name"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,10 +18,11 @@ from pathlib import Path
 import msgspec
 
 from stoker_lab import apt_sources, control_groups, image, layout, machine, network, package_proxy, power, programs
-from stoker_lab.errors import LabError, LabMissingError, NodeNotFoundError
+from stoker_lab.errors import LabError, LabMissingError, LabNameError, NodeNotFoundError
 
 PATIENCE = 90.0
 MOST_NODES = 240
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,31})", re.ASCII)
 REBOOT_SIGNAL = signal.SIGRTMIN + 5  # systemd's own: start reboot.target
 
 
@@ -53,6 +55,14 @@ def default_state_dir() -> Path:
     return Path(os.environ.get("STOKER_LAB_STATE", "/var/lib/stoker-lab"))
 
 
+def _check_name(what: str, name: str) -> None:
+    """A name stands in file names, and host names begin with it."""
+    if not _NAME.fullmatch(name):
+        raise LabNameError(
+            f"{name!r} is not {what}.", remedy="Use lower-case letters, digits and dashes, a letter or digit first, at most 32."
+        )
+
+
 class Lab:
     """A set of disposable Debian nodes on a network of their own.
 
@@ -80,7 +90,11 @@ class Lab:
             subnet: the first three numbers of its network, e.g. ``10.20.7``; a free one if None.
             owner: a process without which the lab counts as abandoned; 0 for a lab that stays.
             progress: told what takes long.
+
+        Raises:
+            LabNameError: the name does not fit.
         """
+        _check_name("a lab's name", name)
         self.name = name
         self.place = layout.Layout(Path(state_dir).resolve() / name)
         self._subnet = subnet
@@ -99,8 +113,10 @@ class Lab:
 
         Raises:
             LabMissingError: this machine cannot run a lab.
+            LabNameError: the prefix does not fit.
             LabError: a node did not start; a lab that was not up before is removed again.
         """
+        _check_name("a prefix of nodes' names", prefix)
         if missing := self.check():
             raise LabMissingError("\n".join(missing))
         if not 1 <= count <= MOST_NODES:

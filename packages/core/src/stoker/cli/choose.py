@@ -1,11 +1,15 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which environment, plan or deployment is meant when a command does not say."""
+"""Which environment, plan, deployment or version is meant, also when a command does not say."""
 
 from __future__ import annotations
 
-from stoker.client import StokerClient
+from typing import TYPE_CHECKING
+
 from stoker.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from stoker.client import StokerClient
 
 
 def environment(client: StokerClient, given: str | None) -> str:
@@ -42,3 +46,17 @@ def deployment(client: StokerClient, given: str | None, in_environment: str | No
     if not known:
         raise NotFoundError(f"environment {chosen} was never deployed.", remedy=f"Deploy it with 'stoker deploy {chosen}'.")
     return known[0]["id"]
+
+
+def plugin_version(given: str) -> tuple[str, str]:
+    """The parts of NAME or NAME=VERSION; the version is empty if none is named."""
+    name, separator, version = given.partition("=")
+    if version.startswith("="):
+        raise InvalidInputError(
+            f"plugin {given!r}: one '=' stands between name and version.", remedy=f"Write {name}={version.lstrip('=')}."
+        )
+    if not name or (separator and not version):
+        raise InvalidInputError(
+            f"plugin {given!r} is not NAME or NAME=VERSION.", remedy=f"Write e.g. {name or 'ntp'} or {name or 'ntp'}=1.0.0."
+        )
+    return name, version

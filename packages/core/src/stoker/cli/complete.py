@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from stoker.cli.session import Session
-from stoker.client import StokerClient
-from stoker.errors import StokerError
+from stoker.cli.settings_schema import names
+
+if TYPE_CHECKING:
+    from stoker.client import StokerClient
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
-_PATIENCE = 1.0
-"""Seconds; a person who presses Tab waits no longer."""
+_PATIENCE = 0.5
+"""Seconds in all, however many questions are asked; a person who presses Tab waits no longer."""
 
 
 def _asking(question: Callable[[StokerClient, click.Context], Iterable[str]]) -> Completer:
@@ -29,11 +34,18 @@ def _asking(question: Callable[[StokerClient, click.Context], Iterable[str]]) ->
             return str(given.get(name) or os.environ.get(f"STOKER_{name.upper()}", ""))
 
         session = Session(**{name: setting(name) for name in ("server", "token", "data", "ca", "fingerprint")}, timeout=_PATIENCE)
-        try:
-            with session.client() as client:
-                return sorted({name for name in question(client, ctx) if name.startswith(incomplete)})
-        except StokerError:
-            return []
+        found: set[str] = set()
+
+        def ask() -> None:
+            # Whatever goes wrong, a person who presses Tab gets no names; an error's text would land in the command line.
+            with suppress(Exception), session.client() as client:
+                found.update(name for name in list(question(client, ctx)) if name.startswith(incomplete))
+
+        # Each request has the time limit for itself; together they have it only like this.
+        asker = threading.Thread(target=ask, daemon=True)
+        asker.start()
+        asker.join(_PATIENCE)
+        return sorted(found)
 
     return complete
 
@@ -72,3 +84,35 @@ deployments = _asking(
         found["id"] for environment in client.environments() for found in client.deployments(environment["name"])
     )
 )
+
+
+def _settings(client: StokerClient, ctx: click.Context) -> Iterable[str]:
+    """The names of the settings of the plugin that the command names."""
+    environment, (plugin, _, version) = _environment(client, ctx), str(ctx.params.get("plugin") or "").partition("=")
+    enabled = client.environment_plugins(environment) if environment else []
+    schemas = [found.get("settings_schema") for found in enabled if found["name"] == plugin and not version]
+    if not schemas:
+        schemas = [
+            client.plugin(plugin, found["version"]).get("settings_schema")
+            for found in client.plugins()
+            if found["name"] == plugin and version in ("", found["version"])
+        ]
+    return [name for schema in schemas for name in names(schema or {})]
+
+
+def _where(client: StokerClient, ctx: click.Context) -> Iterable[str]:
+    """Words of ``plan explain``: environments and nodes, then the planned files of the node that was named."""
+    given = [str(word) for word in ctx.params.get("where") or ()]
+    known = {found["name"] for found in client.environments()}
+    nodes = {found["name"] for found in client.nodes()}
+    if not given or given[-1] not in nodes:
+        return nodes if given else nodes | known
+    environment = given[0] if given[0] in known else _environment(client, ctx)
+    latest = client.plans(environment)[0]["id"]
+    plan = str(ctx.params.get("plan_id") or latest)
+    return [f"{file['path']}:" for file in client.plan_files(plan, node=given[-1], everything=True)]
+
+
+setting_names = _asking(_settings)
+settings = _asking(lambda client, ctx: (f"{name}=" for name in _settings(client, ctx)))
+explained = _asking(_where)

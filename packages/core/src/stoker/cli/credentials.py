@@ -62,11 +62,12 @@ def list_credentials(as_json: bool) -> None:
 
 @credentials.command()
 @click.argument("name", shell_complete=complete.credentials)
-def remove(name: str) -> None:
+@output.json_option
+def remove(name: str, as_json: bool) -> None:
     """Delete a key that no node uses.
 
     Examples:
       stoker credentials remove default
     """
     connect().remove_credential(name)
-    output.say(f"removed {name}")
+    output.answer({"name": name, "removed": True}, f"removed {name}", as_json)

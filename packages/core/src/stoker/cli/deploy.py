@@ -4,18 +4,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from stoker.cli import choose, complete, output
+from stoker.cli import asking, choose, complete, output
 from stoker.cli.lazy import Command
 from stoker.cli.plans import show_plan
 from stoker.cli.session import connect
-from stoker.cli.watching import follow
-from stoker.client import StokerClient
-from stoker.client.documents import DeploymentDocument
-from stoker.errors import InvalidInputError
+from stoker.cli.watching import follow, follow_silently
 
 
 @click.command(cls=Command)
@@ -36,29 +31,21 @@ def deploy(environment: str | None, plan_id: str | None, yes: bool, watch: bool,
     """
     client = connect()
     chosen = choose.environment(client, environment)
-    if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InvalidInputError(
-            f"deploy {chosen}: there is no terminal to ask at, and --yes is not given.", remedy="Read the plan, then add --yes."
-        )
+    if not yes:
+        asking.needs_terminal(f"deploy {chosen}", remedy="Read the plan, then add --yes.")
     plan = client.plan(plan_id) if plan_id else client.create_plan(chosen)
     if not as_json and not show_plan(client, plan) and not yes:
         return 0
     if not yes:
-        click.confirm(f"\nDeploy this to {chosen}?", abort=True)
+        asking.confirm(f"\nDeploy this to {chosen}?")
     deployment = client.deploy(chosen, plan["id"])
+    if as_json and watch:
+        return follow_silently(client, deployment)
     if as_json:
-        return _tell_in_json(client, deployment, watch)
+        output.write_json(deployment)
+        return 0
     if not watch:
         output.say(f"deployment {deployment['id']} runs. Watch it: stoker deployments watch {deployment['id']}")
         return 0
     output.say("")
     return follow(client, deployment)
-
-
-def _tell_in_json(client: StokerClient, deployment: DeploymentDocument, watch: bool) -> int:
-    if watch:
-        for _event in client.events(deployment["id"]):
-            pass  # only its end is told
-        deployment = client.deployment(deployment["id"])
-    output.write_json(deployment)
-    return 0 if not watch or deployment.get("state") == "ready" else 1

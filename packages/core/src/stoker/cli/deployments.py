@@ -9,7 +9,7 @@ import click
 from stoker.cli import choose, complete, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
-from stoker.cli.watching import follow, tell_end
+from stoker.cli.watching import follow, follow_silently, tell_end
 from stoker.client import FINAL_STATES
 
 _deployment = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=complete.deployments)
@@ -104,14 +104,16 @@ def show(deployment: str | None, environment: str | None, as_json: bool) -> None
 @deployments.command()
 @_latest
 @_environment
-def watch(deployment: str | None, environment: str | None) -> int:
-    """Follow a deployment to its end; Ctrl-C leaves it running.
+@output.json_option
+def watch(deployment: str | None, environment: str | None, as_json: bool) -> int:
+    """Follow a deployment to its end; Ctrl-C leaves it running. With --json only the end is told.
 
     Examples:
       stoker deployments watch
     """
     client = connect()
-    return follow(client, client.deployment(choose.deployment(client, deployment, environment)))
+    found = client.deployment(choose.deployment(client, deployment, environment))
+    return follow_silently(client, found) if as_json else follow(client, found)
 
 
 @deployments.command()
@@ -150,20 +152,22 @@ def attempts(deployment: str | None, environment: str | None, node: str, task: s
 
 @deployments.command()
 @_deployment
-def stop(deployment: str) -> None:
+@output.json_option
+def stop(deployment: str, as_json: bool) -> None:
     """Let what runs come to its end, and start nothing more.
 
     Examples:
       stoker deployments stop 81c0de
     """
-    connect().stop_deployment(deployment)
-    output.say(f"deployment {deployment} stops when the tasks that run now have ended")
+    found = connect().stop_deployment(deployment)
+    output.answer(found, f"deployment {deployment} stops when the tasks that run now have ended", as_json)
 
 
 @deployments.command()
 @_deployment
 @click.option("--watch/--detach", "watching", default=True, show_default="watch", help="Follow it to its end, or return at once.")
-def retry(deployment: str, watching: bool) -> int:
+@output.json_option
+def retry(deployment: str, watching: bool, as_json: bool) -> int:
     """Go on from what failed.
 
     Examples:
@@ -171,7 +175,9 @@ def retry(deployment: str, watching: bool) -> int:
     """
     client = connect()
     started = client.retry_deployment(deployment)
-    output.say(f"deployment {started['id']} goes on from what failed in {deployment}")
+    if as_json and watching:
+        return follow_silently(client, started)
+    output.answer(started, f"deployment {started['id']} goes on from what failed in {deployment}", as_json)
     return follow(client, started) if watching else 0
 
 
@@ -180,11 +186,12 @@ def retry(deployment: str, watching: bool) -> int:
 @click.argument("node", shell_complete=complete.nodes)
 @click.argument("task")
 @click.argument("answer", type=click.Choice(["done", "rerun"]))
-def answer(deployment: str, node: str, task: str, answer: str) -> None:
+@output.json_option
+def answer(deployment: str, node: str, task: str, answer: str, as_json: bool) -> None:
     """Say whether a task whose end nobody knows is done or must run again.
 
     Examples:
       stoker deployments answer 81c0de n1 db.migrate done
     """
-    connect().answer_unknown(deployment, node=node, task=task, answer=answer)
-    output.say(f"noted. Go on: stoker deployments retry {deployment}")
+    found = connect().answer_unknown(deployment, node=node, task=task, answer=answer)
+    output.answer(found, f"noted. Go on: stoker deployments retry {deployment}", as_json)

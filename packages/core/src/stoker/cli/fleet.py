@@ -79,7 +79,6 @@ def _show(nodes: list[FleetNode], as_json: bool) -> None:
 
 
 _SOCKET = click.option("--socket", type=click.Path(path_type=Path), help="Where the fleet listens [DATA/fleet.sock].")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(cls=Group)
@@ -98,7 +97,7 @@ def fleet() -> None:
     help="A JSON table of what commands answer and which faults nodes show.",
 )
 @_SOCKET
-@_JSON
+@output.json_option
 def up(nodes: int, prefix: str, behaviour: Path | None, socket: Path | None, as_json: bool) -> None:
     """Start the fleet, or add nodes to it.
 
@@ -131,7 +130,7 @@ def _start(place: Path, behaviour: Path | None) -> None:
 
 @fleet.command()
 @_SOCKET
-@_JSON
+@output.json_option
 def status(socket: Path | None, as_json: bool) -> None:
     """Show the fleet's nodes.
 
@@ -146,7 +145,8 @@ def status(socket: Path | None, as_json: bool) -> None:
 
 @fleet.command()
 @_SOCKET
-def down(socket: Path | None) -> None:
+@output.json_option
+def down(socket: Path | None, as_json: bool) -> None:
     """End the fleet; its nodes are forgotten.
 
     Examples:
@@ -155,7 +155,7 @@ def down(socket: Path | None) -> None:
     place = _socket(socket)
     pid_file = _pid_file(place)
     if _nodes(place) is None or not pid_file.exists():
-        output.say("No fleet is up.")
+        output.answer({"up": False}, "No fleet is up.", as_json)
         return
     os.kill(int(pid_file.read_text()), signal.SIGTERM)
     deadline = time.monotonic() + _PATIENCE
@@ -163,4 +163,4 @@ def down(socket: Path | None) -> None:
         time.sleep(0.05)
     pid_file.unlink(missing_ok=True)
     place.with_suffix(".log").unlink(missing_ok=True)
-    output.say("The fleet is down.")
+    output.answer({"up": False}, "The fleet is down.", as_json)

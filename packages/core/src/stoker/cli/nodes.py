@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from stoker.cli import complete, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
-from stoker.client.documents import NodeDocument
+
+if TYPE_CHECKING:
+    from stoker.client.documents import NodeDocument
 
 
 @click.group(cls=Group)
@@ -131,26 +133,28 @@ def refresh(names: tuple[str, ...], as_json: bool) -> None:
 
 @nodes.command()
 @click.argument("node", shell_complete=complete.nodes)
-def remove(node: str) -> None:
+@output.json_option
+def remove(node: str, as_json: bool) -> None:
     """Remove a node that is in no environment.
 
     Examples:
       stoker nodes remove n1
     """
     connect().remove_node(node)
-    output.say(f"removed {node}")
+    output.answer({"name": node, "removed": True}, f"removed {node}", as_json)
 
 
 @nodes.command("forget-host-key")
 @click.argument("node", shell_complete=complete.nodes)
-def forget_host_key(node: str) -> None:
+@output.json_option
+def forget_host_key(node: str, as_json: bool) -> None:
     """Forget the host key of a node that was installed anew; the next connection remembers the new one.
 
     Examples:
       stoker nodes forget-host-key n1
     """
-    connect().forget_host_key(node)
-    output.say(f"forgot the host key of {node}")
+    found = connect().forget_host_key(node)
+    output.answer(found, f"forgot the host key of {node}", as_json)
 
 
 def _system(node: NodeDocument) -> str:

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stoker.cli.main import printable
+from stoker.cli import problems
+from stoker.cli.problems import printable
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _WIDE = 1000
@@ -29,7 +30,21 @@ STATE_COLOURS = {
     **dict.fromkeys(("failed", "unreachable", "error"), "red"),
 }
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API answers it.")
+
+def _ask_for_json(_context: click.Context, _parameter: click.Parameter, asked: bool) -> bool:
+    if asked:
+        problems.json_asked.set(True)
+    return asked
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,  # read before other options, so that an error in those is JSON too
+    callback=_ask_for_json,
+    help="Print JSON, as the API answers it; an error as its problem document.",
+)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -48,6 +63,14 @@ def write_json(document: object) -> None:
 def write_items(items: Sequence[object]) -> None:
     """A listing in the API's shape."""
     write_json({"items": items})
+
+
+def answer(document: object, text: str, as_json: bool) -> None:
+    """What a command did: a document for programs, or a line for a person."""
+    if as_json:
+        write_json(document)
+    else:
+        say(text)
 
 
 def say(text: str, style: str = "") -> None:

@@ -5,20 +5,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stoker.cli.main import printable
 from stoker.cli.output import names, plural
-from stoker.client.documents import ExplainDocument, PlanDocument, PlanFileDocument, PlanPackageDocument, PlanTaskDocument
+from stoker.cli.problems import printable
+
+if TYPE_CHECKING:
+    from stoker.client.documents import ExplainDocument, PlanDocument, PlanFileDocument, PlanPackageDocument, PlanTaskDocument
 
 _FILE_MARKS = {
     "create": ("+", "green", "new file"),
     "change": ("~", "yellow", "changed"),
     "drift": ("!", "magenta", "drift: changed on the node since the last deployment, will be put back"),
     "remove": ("-", "red", "removed"),
-    "restore": ("-", "red", "the original is restored"),
+    "restore": ("-", "red", "the original is put back"),
     "same": (" ", "bright_black", "unchanged"),
 }
 _PACKAGE_MARKS = {
@@ -54,7 +57,7 @@ def render_plan(
     if everything or not is_empty(plan, files, packages, tasks):
         parts += _section("Packages", _package_lines(packages, everything))
         parts += _section("Files", _file_lines(files, everything))
-        parts += _section("Tasks, in order", _task_lines(tasks))
+        parts += _section("Tasks, in order", _task_lines(tasks, _Doing(files, packages)))
     parts += [Text(), summary(plan, files, packages, tasks)]
     return Group(*parts)
 
@@ -195,14 +198,47 @@ def _diff_lines(diff: str) -> Iterator[Text]:
         yield Text(f"      {printable(line)}", style=style)
 
 
-def _task_lines(tasks: Sequence[PlanTaskDocument]) -> Iterator[Text]:
+class _Doing:
+    """What each task does in this deployment: of all that it looks after, what changes."""
+
+    def __init__(self, files: Sequence[PlanFileDocument], packages: Sequence[PlanPackageDocument]) -> None:
+        """Sort what changes by node."""
+        self._paths: dict[tuple[str, str], set[str]] = {}
+        for file in files:
+            if file.get("status") not in _UNCHANGED:
+                self._paths.setdefault((file["node"], file.get("task", "")), set()).add(file["path"])
+        self._packages: dict[str, set[str]] = {}
+        for package in packages:
+            if package.get("status") not in _UNCHANGED:
+                self._packages.setdefault(package["node"], set()).add(package["name"])
+
+    def text(self, task: PlanTaskDocument) -> str:
+        """The task's text without the files and packages that are already as planned."""
+        text = task.get("text", "")
+        if task.get("kind") == "files" and (paths := self._paths.get((task["node"], task["task"]))):
+            parts = [part for part in text.split("; ") if part.partition(" ")[2] in paths]
+        elif task.get("kind") == "packages" and (changing := self._packages.get(task["node"])):
+            parts = [found for part in text.split("; ") if (found := _only(part, changing))]
+        else:
+            return text
+        return "; ".join(parts) or text
+
+
+def _only(part: str, wanted: set[str]) -> str:
+    """Of ``install a=1 b`` what is wanted; empty if nothing is."""
+    verb, *packages = part.split(" ")
+    kept = [package for package in packages if package.partition("=")[0] in wanted]
+    return " ".join([verb, *kept]) if kept else ""
+
+
+def _task_lines(tasks: Sequence[PlanTaskDocument], doing: _Doing) -> Iterator[Text]:
     groups: dict[tuple[str, str, str, str, str, bool], list[str]] = {}
     for task in tasks:
         key = (
             task["task"],
             task.get("kind", ""),
             task.get("reason", ""),
-            task.get("text", ""),
+            doing.text(task),
             task.get("guard", ""),
             bool(task.get("not_simulated")),
         )

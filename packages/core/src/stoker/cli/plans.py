@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from stoker.cli import choose, complete, output, plan_view
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
-from stoker.client import StokerClient
-from stoker.client.documents import PlanDocument
 from stoker.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from stoker.client import StokerClient
+    from stoker.client.documents import PlanDocument
 
 _optional_environment = click.argument(
     "environment", metavar="[ENV]", required=False, envvar="STOKER_ENV", shell_complete=complete.environments
@@ -98,7 +102,7 @@ def list_plans(environment: str | None, as_json: bool) -> None:
 
 
 @plan.command()
-@click.argument("where", metavar="[PLAN|ENV] NODE FILE:LINE", nargs=-1, required=True)
+@click.argument("where", metavar="[PLAN|ENV] NODE FILE:LINE", nargs=-1, required=True, shell_complete=complete.explained)
 @click.option("--plan", "plan_id", shell_complete=complete.plans, help="The plan [the latest].")
 @_env_option
 @output.json_option

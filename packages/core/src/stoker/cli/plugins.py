@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import complete, output
+from stoker.cli import choose, complete, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
-from stoker.client import StokerClient
-from stoker.errors import InvalidInputError, NotFoundError
+from stoker.errors import InvalidInputError, NotFoundError, StokerError
+
+if TYPE_CHECKING:
+    from stoker.client import StokerClient
+    from stoker.client.documents import PluginDocument
 
 
 @click.group(cls=Group)
@@ -31,7 +35,7 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
       stoker plugins install dist/*.stoker
     """
     client = connect()
-    installed = []
+    installed: list[PluginDocument] = []
     for bundle in bundles:
         try:
             content = bundle.read_bytes()
@@ -40,7 +44,12 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
                 f"bundle {bundle} cannot be read: {error.strerror}.",
                 remedy="Build one with 'stoker-plugin build' and name its file.",
             ) from error
-        plugin = client.install_plugin(content)
+        try:
+            plugin = client.install_plugin(content)
+        except StokerError as error:
+            error.detail = f"{bundle}: {error.detail}"
+            error.data |= {"bundle": str(bundle), "installed": installed}
+            raise
         installed.append(plugin)
         if not as_json:
             output.say(f"installed {plugin['name']} {plugin['version']}: {plugin.get('title', '')}")
@@ -121,7 +130,8 @@ def _label(contribution: dict[str, object]) -> str:
 
 @plugins.command()
 @click.argument("plugin", metavar="NAME[=VERSION]", shell_complete=complete.plugin_versions)
-def uninstall(plugin: str) -> None:
+@output.json_option
+def uninstall(plugin: str, as_json: bool) -> None:
     """Remove a plugin version that no environment uses.
 
     Examples:
@@ -130,12 +140,12 @@ def uninstall(plugin: str) -> None:
     client = connect()
     name, version = _one_version(client, plugin)
     client.uninstall_plugin(name, version)
-    output.say(f"uninstalled {name} {version}")
+    output.answer({"name": name, "version": version, "removed": True}, f"uninstalled {name} {version}", as_json)
 
 
 def _one_version(client: StokerClient, given: str) -> tuple[str, str]:
     """NAME=VERSION, or NAME if only one version of it is installed."""
-    name, _, version = given.partition("=")
+    name, version = choose.plugin_version(given)
     if version:
         return name, version
     versions = [found["version"] for found in client.plugins() if found["name"] == name]

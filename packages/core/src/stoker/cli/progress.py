@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stoker.cli.main import printable
 from stoker.cli.output import STATE_COLOURS, duration
+from stoker.cli.problems import printable
 from stoker.client.documents import FINAL_STATES, DeploymentDocument, EventDocument, PlanTaskDocument
 
 _ROWS = 20
@@ -92,7 +92,7 @@ class Progress(msgspec.Struct, kw_only=True):
 
     def _finished(self, node: NodeProgress, event: EventDocument) -> str:
         status, task = event.get("exit_status", 0), event.get("task", "")
-        took = max(0.0, event.get("at", 0.0) - node.since) if node.since else 0.0
+        took = _took(event, node.since)
         if status == 0:
             node.finished += 1
             node.task, node.state = "", "done" if node.finished >= node.total else "waiting"
@@ -132,7 +132,7 @@ class Progress(msgspec.Struct, kw_only=True):
             ProgressBar(
                 total=max(self.total, 1), completed=max(self.total, 1) if self.state == "ready" else self.finished, width=30
             ),
-            Text(f"{self.finished}/{self.total} tasks"),
+            Text(f"{self.finished}/{self.total} tasks and checks"),
             Text(f"{done}/{len(self.nodes)} nodes"),
             Text(duration(now - self.started), style="bright_black"),
         )
@@ -156,3 +156,11 @@ class Progress(msgspec.Struct, kw_only=True):
         if len(nodes) > _ROWS:
             made.add_row(Text(f"  and {len(nodes) - _ROWS} more", style="bright_black"))
         return made
+
+
+def _took(event: EventDocument, since: float) -> float:
+    """Seconds that an attempt took on its node; an event may come much later, e.g. after a restart of the server."""
+    began, ended = event.get("started_at") or 0.0, event.get("finished_at") or 0.0
+    if not (began and ended):
+        began, ended = since, event.get("at", 0.0)
+    return max(0.0, ended - began) if began else 0.0

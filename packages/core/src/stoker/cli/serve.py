@@ -13,7 +13,7 @@ import msgspec
 
 from stoker.cli.lazy import Command
 from stoker.cli.session import current
-from stoker.config import load_config
+from stoker.config import MOST_PORT, load_config
 from stoker.errors import InvalidInputError
 
 
@@ -75,6 +75,11 @@ def split_listen(listen: str | None) -> tuple[str | None, int | None]:
     if not listen:
         return None, None
     host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not port.isdigit():
         raise InvalidInputError(f"--listen {listen} does not end in a port.", remedy="Write e.g. 127.0.0.1:8550.")
+    if int(port) > MOST_PORT:
+        raise InvalidInputError(
+            f"--listen {listen}: there is no port {port}.",
+            remedy=f"A port is a number from 1 to {MOST_PORT}; 0 takes any free one.",
+        )
     return host.removeprefix("[").removesuffix("]") or None, int(port)

@@ -20,6 +20,8 @@ class Session:
 
     server: str = ""
     token: str = ""
+    token_source: str = ""
+    """Where the token came from, for messages."""
     data: str = ""
     ca: str = ""
     fingerprint: str = ""
@@ -33,6 +35,7 @@ class Session:
         settings = module.ConnectionSettings(
             server=self.server or module.DEFAULT_SERVER,
             token=self.token,
+            token_source=self.token_source,
             data=self.data,
             ca=self.ca,
             fingerprint=self.fingerprint,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Settings on the command line: ``key=value``, files, secrets from standard input."""
+"""Settings on the command line: ``KEY=VALUE``, files, secrets from the terminal, standard input or files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import yaml
 
+from stoker.cli.settings_schema import Schema, find, is_secret, is_text, secrets_given
 from stoker.errors import InvalidInputError
 
 Settings = dict[str, object]
@@ -34,16 +35,27 @@ def read_file(path: Path) -> Settings:
     return found
 
 
-def apply(settings: Mapping[str, object], assignments: Iterable[str], schema: Mapping[str, object] | None = None) -> Settings:
-    """Settings with ``key=value`` assignments on top; a dotted key reaches into objects, a value is YAML."""
+def apply(settings: Mapping[str, object], assignments: Iterable[str], schema: Schema | None = None) -> Settings:
+    """Settings with ``KEY=VALUE`` on top; a dotted key reaches into groups; a text field takes its value as it is.
+
+    Raises:
+        InvalidInputError: an assignment cannot be read, or gives a secret, which others could then read.
+    """
     result = copy.deepcopy(dict(settings))
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
             raise InvalidInputError(
-                f"--set {assignment} has no '='.", remedy="Write --set name=value, e.g. --set 'servers=[10.0.0.1]'."
+                f"--set {assignment} has no '='.", remedy="Write --set KEY=VALUE, e.g. --set 'servers=[10.0.0.1]'."
             )
-        _put(result, key, _value(key, text, schema))
+        field = find(schema, key) if schema is not None else None
+        value = _value(key, text, as_it_is=is_text(field) or (field is not None and is_secret(field)))
+        for place in secrets_given(schema or {}, field, value, key):
+            raise InvalidInputError(
+                f"--set {key}: {place} is a secret, and would stand in the shell's history and in the list of processes.",
+                remedy=f"Give it with --secret {place} (asked for, or a line of standard input) or --secret-file {place}=FILE.",
+            )
+        _put(result, key, value)
     return result
 
 
@@ -77,6 +89,31 @@ def read_secrets(keys: Iterable[str]) -> Settings:
     return result
 
 
+def read_secret_files(assignments: Iterable[str]) -> Settings:
+    """Secrets from files: of one line without its end, of several (PEM) as they are."""
+    result: Settings = {}
+    for assignment in assignments:
+        key, _, name = assignment.partition("=")
+        if not key or not name:
+            raise InvalidInputError(
+                f"--secret-file {assignment} is not KEY=FILE.", remedy="Write e.g. --secret-file certificate=server.pem."
+            )
+        try:
+            text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not a text in UTF-8"
+            raise InvalidInputError(
+                f"the secret {key} cannot be read from {name}: {reason}.", remedy="Name a text file, e.g. in PEM."
+            ) from error
+        value = text.rstrip("\r\n") if len(text.splitlines()) == 1 else text
+        if not value:
+            raise InvalidInputError(
+                f"the secret {key} cannot be read from {name}: it is empty.", remedy="Name the file that has it."
+            )
+        _put(result, key, value)
+    return result
+
+
 def merge(settings: Mapping[str, object], further: Mapping[str, object]) -> Settings:
     """Settings with others on top, object by object."""
     result = dict(settings)
@@ -97,21 +134,12 @@ def _put(settings: Settings, key: str, value: object) -> None:
     holder[last] = value
 
 
-def _value(key: str, text: str, schema: Mapping[str, object] | None) -> object:
-    if _wants_text(key, schema):
+def _value(key: str, text: str, *, as_it_is: bool) -> object:
+    if as_it_is:
         return text
     try:
-        return yaml.safe_load(text) if text else ""
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InvalidInputError(
             f"--set {key}: {text!r} is not a YAML value: {error}.", remedy="Quote it, e.g. --set 'name=\"a: b\"'."
         ) from error
-
-
-def _wants_text(key: str, schema: Mapping[str, object] | None) -> bool:
-    """Whether the schema says that this setting is a text, so that 1.10 stays 1.10."""
-    part: object = schema
-    for name in key.split("."):
-        properties = part.get("properties") if isinstance(part, dict) else None
-        part = properties.get(name) if isinstance(properties, dict) else None
-    return isinstance(part, dict) and part.get("type") == "string"

@@ -4,18 +4,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
+import click
 from rich.live import Live
 from rich.text import Text
 
 from stoker.cli import output
-from stoker.cli.main import printable
 from stoker.cli.output import console, plural, say
+from stoker.cli.problems import printable
 from stoker.cli.progress import Progress
 from stoker.client import FINAL_STATES, StokerClient
-from stoker.client.documents import AttemptDocument, DeploymentDocument, FailureDocument
+from stoker.client.documents import AttemptDocument, DeploymentDocument, EventDocument, FailureDocument
+from stoker.errors import ServerUnreachableError, StokerError
 
+PATIENCE = 60.0
+"""Seconds in which a server may come back."""
 _OUTPUT_LINES = 20
 
 
@@ -30,11 +35,11 @@ def follow(client: StokerClient, deployment: DeploymentDocument) -> int:
     try:
         if screen.is_terminal:
             with Live(progress, console=screen, refresh_per_second=8) as live:
-                for event in client.events(deployment["id"]):
+                for event in _events(client, deployment):
                     progress.apply(event)
                 live.refresh()
         else:
-            for event in client.events(deployment["id"]):
+            for event in _events(client, deployment):
                 line = progress.apply(event)
                 if line:
                     say(line)
@@ -45,6 +50,32 @@ def follow(client: StokerClient, deployment: DeploymentDocument) -> int:
     return tell_end(client, client.deployment(deployment["id"]))
 
 
+def follow_silently(client: StokerClient, deployment: DeploymentDocument) -> int:
+    """Wait for the end and print it as JSON; returns the exit status as ``follow`` does."""
+    for _event in _events(client, deployment):
+        pass  # only its end is told
+    ended = client.deployment(deployment["id"])
+    output.write_json(ended)
+    return 0 if ended.get("state") == "ready" else 1
+
+
+def _events(client: StokerClient, deployment: DeploymentDocument) -> Iterator[EventDocument]:
+    """The events; says so when the server is lost and when it is back, and gives up after a minute."""
+    try:
+        yield from client.events(deployment["id"], patience=PATIENCE, tell=_tell_connection)
+    except ServerUnreachableError as error:
+        raise ServerUnreachableError(
+            f"the server was lost and did not come back within {PATIENCE:.0f} s: {error.detail}",
+            remedy="The deployment goes on as soon as the server runs again. "
+            f"Watch it then: stoker deployments watch {deployment['id']}",
+        ) from error
+
+
+def _tell_connection(lost: StokerError | None) -> None:
+    text = "the server is back." if lost is None else f"lost the server; trying again ... ({lost.detail})"
+    click.echo(printable(text), err=True)
+
+
 def tell_end(client: StokerClient, deployment: DeploymentDocument) -> int:
     """Say how a deployment ended, with every failure; returns the exit status."""
     state = deployment.get("state", "")
@@ -53,7 +84,7 @@ def tell_end(client: StokerClient, deployment: DeploymentDocument) -> int:
     took = f" in {output.duration(finished_at - created_at)}" if finished_at and created_at else ""
     if state == "ready":
         skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
-        say(f"ready: {plural(counts.get('finished', 0), 'task')} done{skipped}{took}", "bold green")
+        say(f"ready: {_tasks_and_checks(client, deployment)} done{skipped}{took}", "bold green")
         return 0
     reason = deployment.get("reason", "")
     say(f"{state}{took}{f': {reason}' if reason else ''}", f"bold {output.STATE_COLOURS.get(state, '')}".strip())
@@ -66,6 +97,15 @@ def tell_end(client: StokerClient, deployment: DeploymentDocument) -> int:
     if state in FINAL_STATES:
         say(f"Go on from what failed: stoker deployments retry {deployment['id']}")
     return 1
+
+
+def _tasks_and_checks(client: StokerClient, deployment: DeploymentDocument) -> str:
+    """``4 tasks and 2 checks``, told apart as the plan tells them."""
+    finished = (deployment.get("counts") or {}).get("finished", 0)
+    planned = (client.plan(deployment["plan"]).get("counts") or {}).get("checks", 0) if finished else 0
+    checks = min(planned, finished)
+    parts = [plural(finished - checks, "task")] if finished > checks or not checks else []
+    return " and ".join([*parts, *([plural(checks, "check")] if checks else [])])
 
 
 def failures(client: StokerClient, deployment: DeploymentDocument) -> list[FailureDocument]:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, cast
 from urllib.parse import quote
@@ -14,12 +14,24 @@ import httpx
 import msgspec
 
 from stoker.client import documents as doc
-from stoker.client.connection import ConnectionSettings, error_of, find_token, tls_context, unreachable
+from stoker.client.connection import (
+    ConnectionSettings,
+    check_server,
+    error_of,
+    find_token,
+    foreign,
+    refused,
+    tls_context,
+    unreachable,
+)
 from stoker.client.events import read_events
+from stoker.errors import ServerUnreachableError, StokerError
 
 _T = TypeVar("_T")
-_PATIENCE = 300.0
+_PATIENCE = 60.0
 """Seconds for which a follower waits for a server that is being restarted."""
+_SILENCE = httpx.Timeout(25.0, connect=5.0)
+"""Seconds without a sign of life in a stream, in which a server says every ten seconds that it is there."""
 
 
 class StokerClient:
@@ -33,10 +45,11 @@ class StokerClient:
             transport: what carries the requests, if not the network (tests).
         """
         self.settings = settings or ConnectionSettings()
-        token = find_token(self.settings)
+        url = check_server(self.settings.server)
+        self._token = find_token(self.settings)
         self._http = httpx.Client(
-            base_url=self.settings.server,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            base_url=url,
+            headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
             timeout=self.settings.timeout,
             verify=True if transport else tls_context(self.settings),
             transport=transport,
@@ -78,9 +91,22 @@ class StokerClient:
             )
         except httpx.TransportError as error:
             raise unreachable(self.settings.server, error) from error
-        if response.is_error:
-            raise error_of(response)
-        return msgspec.json.decode(response.content) if response.content else {}
+        if not response.is_success:
+            raise self._error_of(response)
+        if not response.content:
+            return {}
+        try:
+            return msgspec.json.decode(response.content, type=dict[str, object])
+        except msgspec.DecodeError as error:
+            raise foreign(self.settings.server, response) from error
+
+    def _error_of(self, response: httpx.Response) -> StokerError:
+        found = error_of(response)
+        if found is None:
+            return foreign(self.settings.server, response)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            return refused(self.settings, self._token)
+        return found
 
     def _one(
         self,
@@ -298,39 +324,59 @@ class StokerClient:
         """The history: every try of every task on every node."""
         return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", {"node": node, "task": task})
 
-    def events(self, deployment: str, *, after: int = 0, patience: float = _PATIENCE) -> Iterator[doc.EventDocument]:
+    def events(
+        self,
+        deployment: str,
+        *,
+        after: int = 0,
+        patience: float = _PATIENCE,
+        tell: Callable[[StokerError | None], None] = lambda _: None,
+    ) -> Iterator[doc.EventDocument]:
         """Follow a deployment's events to its end; a lost connection is opened again where it broke.
 
         Args:
             deployment: its id.
             after: the id of the last event that is known already.
             patience: seconds to wait for a server that does not answer before giving up.
+            tell: told once why the server was lost, and ``None`` when it is back.
+
+        Raises:
+            ServerUnreachableError: the server did not come back in time.
         """
         last = after
         silent_since: float | None = None
         while True:
             try:
                 for event in self._event_stream(deployment, last):
-                    silent_since = None
+                    if silent_since is not None:
+                        silent_since = None
+                        tell(None)
+                    if event is None:
+                        continue
                     last = event.get("id", last)
                     yield event
                     if event.get("kind") == "state" and event.get("state") in doc.FINAL_STATES:
                         return
                 if self.deployment(deployment).get("state") in doc.FINAL_STATES:
                     return
-            except (httpx.TransportError, ConnectionError) as error:
+            except (httpx.TransportError, ServerUnreachableError) as error:
                 now = time.monotonic()
-                silent_since = silent_since or now
+                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
+                if silent_since is None:
+                    silent_since = now
+                    tell(lost)
                 if now - silent_since > patience:
-                    raise unreachable(self.settings.server, error) from error
+                    raise lost from error
             time.sleep(0.5)
 
-    def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument]:
+    def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument | None]:
+        """The events after one, and first a ``None`` when the server has answered."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last else {})
-        with self._http.stream("GET", f"/api/deployments/{_q(deployment)}/events", headers=headers, timeout=60.0) as response:
-            if response.is_error:
+        with self._http.stream("GET", f"/api/deployments/{_q(deployment)}/events", headers=headers, timeout=_SILENCE) as response:
+            if not response.is_success:
                 response.read()
-                raise error_of(response)
+                raise self._error_of(response)
+            yield None
             for event in read_events(response.iter_lines()):
                 document = cast("doc.EventDocument", msgspec.json.decode(event.data))
                 if event.id.isdigit():

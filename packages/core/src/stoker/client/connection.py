@@ -19,6 +19,10 @@ from stoker import errors
 
 DEFAULT_SERVER = "http://127.0.0.1:8550"
 TOKEN_FILE = "admin-token"  # noqa: S105  a file's name
+PROBLEM = "urn:stoker:problem:"
+"""How the type of every problem document begins."""
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "record layer failure", "PACKET_LENGTH_TOO_LONG")
+"""How OpenSSL says that the other side does not speak TLS."""
 _BY_STATUS: dict[int, type[errors.StokerError]] = {
     401: errors.UnauthorizedError,
     403: errors.ForbiddenError,
@@ -34,6 +38,8 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Its address, e.g. ``https://stoker.example.net:8550``."""
     token: str = ""
     """The bearer token; empty: read from the file ``admin-token`` in ``data``."""
+    token_source: str = ""
+    """Where the token came from, for messages: ``--token`` or ``STOKER_TOKEN``."""
     data: str = ""
     """The server's data folder, if it is on this machine; empty: the default one."""
     ca: str = ""
@@ -50,20 +56,68 @@ def default_data_folder() -> Path:
     return Path(named) if named else Path.home() / ".local" / "share" / "stoker"
 
 
+def token_file(settings: ConnectionSettings) -> Path:
+    """The file with the admin token, if the server's data folder is on this machine."""
+    return (Path(settings.data) if settings.data else default_data_folder()) / TOKEN_FILE
+
+
 def find_token(settings: ConnectionSettings) -> str:
     """The token: the one given, or the admin token in the data folder; empty if there is neither."""
     if settings.token:
         return settings.token
-    folder = Path(settings.data) if settings.data else default_data_folder()
+    file = token_file(settings)
     try:
-        return (folder / TOKEN_FILE).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+        return file.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
         return ""
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
         raise errors.UnauthorizedError(
-            f"the admin token in {folder / TOKEN_FILE} cannot be read: {error.strerror}.",
+            f"the admin token in {file} cannot be read: {reason}.",
             remedy="Run this as the user who started the server, or give --token or STOKER_TOKEN.",
         ) from error
+
+
+def refused(settings: ConnectionSettings, token: str) -> errors.UnauthorizedError:
+    """The error for a token that the server does not know, or for none: which server, which token, and what to do."""
+    file = token_file(settings)
+    if not token:
+        return errors.UnauthorizedError(
+            f"the server at {settings.server} wants a token, and there is none: neither --token nor STOKER_TOKEN is given, "
+            f"and there is no file {file}.",
+            remedy="Give the token of the server's admin-token file with --token or STOKER_TOKEN, "
+            "or the server's data folder with --data or STOKER_DATA.",
+        )
+    if settings.token:
+        source = settings.token_source or "the client's settings"
+        return errors.UnauthorizedError(
+            f"the server at {settings.server} does not know the token from {source}.",
+            remedy="Give the token of that server's admin-token file, or name the server that it belongs to with --server.",
+        )
+    return errors.UnauthorizedError(
+        f"the server at {settings.server} does not know the token in {file}.",
+        remedy="Name that server's data folder with --data or STOKER_DATA, or the server of this one with --server; "
+        "elsewhere give its token with --token or STOKER_TOKEN.",
+    )
+
+
+def check_server(server: str) -> httpx.URL:
+    """The server's address, if it is one.
+
+    Raises:
+        InvalidInputError: it is not an http or https URL.
+    """
+    try:
+        url = httpx.URL(server)
+        fits = url.scheme in {"http", "https"} and bool(url.host) and (url.port is None or 0 < url.port < 65536)
+    except (httpx.InvalidURL, ValueError):
+        fits = False
+    if not fits:
+        raise errors.InvalidInputError(
+            f"the server's address {server!r} is not an http or https URL.",
+            remedy="Write e.g. http://127.0.0.1:8550 or https://stoker.example.net:8550 in --server or STOKER_SERVER.",
+        )
+    return url
 
 
 def tls_context(settings: ConnectionSettings) -> ssl.SSLContext | bool:
@@ -120,12 +174,56 @@ def unreachable(server: str, error: Exception) -> errors.ServerUnreachableError:
         )
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return errors.ServerUnreachableError(
-            f"the certificate of the server at {server} is not trusted: {error}.",
+            f"the certificate of the server at {server} is not trusted: {_phrase(error)}.",
             remedy="Give its authority with --ca, or its fingerprint, which the server prints at start, with --fingerprint.",
         )
+    if any(sign in str(error) for sign in _NOT_TLS):
+        return errors.ServerUnreachableError(
+            f"what answers at {server} does not speak TLS.", remedy=f"Write http://{server.partition('://')[2]}."
+        )
+    if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and not isinstance(error, httpx.ConnectError):
+        if server.startswith("http://") and _speaks_tls(server):
+            return errors.ServerUnreachableError(
+                f"what answers at {server} speaks TLS alone.", remedy=f"Write https://{server.partition('://')[2]}."
+            )
+        return errors.ServerUnreachableError(
+            f"the connection to the server at {server} broke before it answered: {_phrase(error)}.",
+            remedy="Look whether it runs ('stoker serve' starts one), then look at what it did before you repeat this.",
+        )
     return errors.ServerUnreachableError(
-        f"no server answers at {server}: {error}.",
+        f"no server answers at {server}: {_phrase(error)}.",
         remedy="Start one with 'stoker serve', or name another one with --server or STOKER_SERVER.",
+    )
+
+
+def _phrase(error: Exception) -> str:
+    """An error's text, ready for a full stop."""
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _speaks_tls(server: str) -> bool:
+    """Whether a port that hung up on plain HTTP greets who speaks TLS."""
+    url = httpx.URL(server)
+    probe = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    probe.check_hostname = False
+    probe.verify_mode = ssl.CERT_NONE  # nothing is sent; only the greeting counts
+    try:
+        with (
+            socket.create_connection((url.host, url.port or 80), timeout=2) as raw,
+            probe.wrap_socket(raw, server_hostname=url.host),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def foreign(server: str, response: httpx.Response) -> errors.ServerUnreachableError:
+    """The error for an answer that no Stoker server gives."""
+    kind = response.headers.get("content-type", "").partition(";")[0] or "no content type"
+    return errors.ServerUnreachableError(
+        f"what answers at {server} is not a Stoker server: {response.request.method} {response.request.url.path} gave "
+        f"{response.status_code} {response.reason_phrase} ({kind}).".replace("  ", " "),
+        remedy="Name a Stoker server with --server or STOKER_SERVER; if this is a gateway before one, look whether it runs.",
     )
 
 
@@ -140,21 +238,19 @@ def _subclasses(base: type[errors.StokerError]) -> Iterator[type[errors.StokerEr
         yield from _subclasses(found)
 
 
-def error_of(response: httpx.Response) -> errors.StokerError:
-    """The error that a problem document means; data["kind"] keeps the server's word for it."""
+def error_of(response: httpx.Response) -> errors.StokerError | None:
+    """The error that a problem document means; data["kind"] keeps the server's word for it. None if it is no such document."""
     try:
         document = msgspec.json.decode(response.content, type=dict[str, object])
     except msgspec.DecodeError:
-        document = {}
-    kind = str(document.get("type", "")).rpartition(":")[2]
-    detail = str(
-        document.get("detail") or document.get("title") or f"the server answered {response.status_code} {response.reason_phrase}."
-    )
+        return None
+    if not str(document.get("type", "")).startswith(PROBLEM):
+        return None
+    kind = str(document["type"]).removeprefix(PROBLEM)
+    detail = str(document.get("detail") or document.get("title") or f"the server answered {response.status_code}.")
     remedy = str(document.get("remedy", "") or "")
-    data = {key: value for key, value in document.items() if key not in {"type", "title", "detail", "remedy", "status", "node"}}
+    data = {key: value for key, value in document.items() if key not in {"type", "detail", "remedy", "node"}}
     data["kind"] = kind or "unknown"
-    if response.status_code == 401 and not remedy:
-        remedy = "Give the token with --token or STOKER_TOKEN, or the server's data folder with --data or STOKER_DATA."
     found = error_classes().get(kind) or _BY_STATUS.get(response.status_code)
     if found is None:
         found = errors.InvalidInputError if 400 <= response.status_code < 500 else errors.StokerError

@@ -36,6 +36,7 @@ class PluginDocument(TypedDict, total=False):
     contributions: list[dict[str, object]]
     environments: list[str]
     manifest: dict[str, object]
+    settings_schema: dict[str, object]
 
 
 class EnabledPluginDocument(TypedDict, total=False):
@@ -47,6 +48,8 @@ class EnabledPluginDocument(TypedDict, total=False):
     settings: dict[str, object]
     problems: list[FindingDocument]
     settings_schema: dict[str, object] | None
+    effective_settings: dict[str, object]
+    public: dict[str, object]
 
 
 class EnvironmentDocument(TypedDict, total=False):
@@ -255,6 +258,8 @@ class EventDocument(TypedDict, total=False):
     again_in: float
     command: str
     message: str
+    started_at: float
+    finished_at: float
 
 
 class CheckDocument(TypedDict, total=False):
