@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import cel
 import msgspec
 from stoker_sdk.errors import ExpressionError
+from stoker_sdk.model.cel_engine import cel
 from stoker_sdk.model.expression import Condition, Expression, condition_source
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import Program, compile_expression, shorten

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-import cel
-
 from stoker_sdk.errors import ExpressionError
+from stoker_sdk.model.cel_engine import cel
 
 MAX_SOURCE: Final = 4096
 """Longest text of an expression, in characters."""
