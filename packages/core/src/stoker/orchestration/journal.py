@@ -16,12 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from stoker.db.database import Database
 from stoker.db.journal import JournalEntry, write_batch
 from stoker.errors import StokerError
+from stoker.orchestration.patience import Patience, passes
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
 COMMIT_SECONDS = 0.05
-"""From the beginning of a commit to that of the next one, at least: what comes meanwhile is one group."""
+"""From the beginning of a commit to that of the next one: what comes meanwhile is one group."""
+FULL_GROUP = 16
+"""So many entries are worth a commit of their own: nobody waits for more."""
 
 
 class LostLeaseError(StokerError):
@@ -34,7 +37,9 @@ class Journal:
     """Takes entries from one event loop and writes them in order.
 
     The first entry after a pause is committed at once. A commit takes everything that came since the one before: the busier, the
-    larger the groups.
+    larger the groups. While the database is locked, full or away, a group is tried again and again: nothing new starts meanwhile,
+    because a dispatch must be on disk first, and what runs on nodes runs on. A lease that ran out does no harm: as long as nobody
+    took the deployment over, its epoch is ours.
     """
 
     def __init__(self, database: Database, on_commit: Callable[[set[str]], None] = lambda _ids: None) -> None:
@@ -50,6 +55,7 @@ class Journal:
         self._pending: list[tuple[JournalEntry, asyncio.Future[None]]] = []
         self._changed = threading.Condition()
         self._closing = False
+        self._patience = Patience("The journal")
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -58,7 +64,7 @@ class Journal:
         future: asyncio.Future[None] = self._loop.create_future()
         with self._changed:
             self._pending.append((entry, future))
-            if len(self._pending) == 1:
+            if len(self._pending) in (1, FULL_GROUP):
                 self._changed.notify()
         return future
 
@@ -74,30 +80,44 @@ class Journal:
             begun = 0.0
             while True:
                 with self._changed:
-                    while not self._pending and not self._closing:
-                        self._changed.wait()
-                time.sleep(max(0.0, begun + COMMIT_SECONDS - time.monotonic()))
-                begun = time.monotonic()
-                with self._changed:
+                    self._changed.wait_for(lambda: self._pending or self._closing)
+                    self._changed.wait_for(
+                        lambda: len(self._pending) >= FULL_GROUP or self._closing,
+                        max(0.0, begun + COMMIT_SECONDS - time.monotonic()),
+                    )
                     batch, self._pending = self._pending, []
+                begun = time.monotonic()
                 if not batch:
                     return
                 self._commit(connection, batch)
 
     def _commit(self, connection: Connection, batch: list[tuple[JournalEntry, asyncio.Future[None]]]) -> None:
         lost: set[str] = set()
-        failure: SQLAlchemyError | None = None
+        failure: Exception | None = None
         try:
-            with self._database.transaction(connection):
-                lost = write_batch(connection, [entry for entry, _ in batch], time.time() + LEASE_SECONDS)
-        except SQLAlchemyError as error:  # every waiter gets it and stops its deployment there
+            lost = self._write(connection, [entry for entry, _ in batch])
+        except (SQLAlchemyError, TypeError, ValueError) as error:  # every waiter gets it and stops its deployment there
             logger.exception("The journal could not be written")
             failure = error
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._resolve, batch, lost, failure)
 
+    def _write(self, connection: Connection, entries: list[JournalEntry]) -> set[str]:
+        while True:
+            try:
+                with self._database.transaction(connection):
+                    lost = write_batch(connection, entries, time.time() + LEASE_SECONDS)
+            except SQLAlchemyError as error:
+                if self._closing or not passes(error):
+                    raise
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, self._patience.pause(error))
+            else:
+                self._patience.over()
+                return lost
+
     def _resolve(
-        self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: SQLAlchemyError | None
+        self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: Exception | None
     ) -> None:
         for entry, future in batch:
             if future.done():
