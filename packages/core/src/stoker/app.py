@@ -273,8 +273,7 @@ def _tls(config: ServerConfig) -> tuple[Path | None, Path | None]:
         certificate, key = config.tls_cert, config.tls_key
         _check_certificate(certificate, key)
     else:
-        names = {*allowed_hosts(config), socket.gethostname()}
-        certificate, key = ensure_certificate(config.data_dir / "tls", names)
+        certificate, key = ensure_certificate(config.data_dir / "tls", allowed_hosts(config))
     _LOG.info("certificate %s, SHA-256 fingerprint %s", certificate, fingerprint(certificate))
     return certificate, key
 

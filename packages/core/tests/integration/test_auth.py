@@ -13,6 +13,7 @@ import pytest
 from litestar.testing import TestClient
 from stoker.config import ServerConfig, load_config
 from stoker.errors import ConfigurationError
+from stoker.services import certificates
 from stoker.services.certificates import ensure_certificate, fingerprint
 from stoker.services.context import ServerContext
 
@@ -64,6 +65,41 @@ def test_a_self_signed_certificate_is_made_once(tmp_path: Path) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"([0-9A-F]{2}:){31}[0-9A-F]{2}", fingerprint(certificate))
     assert ensure_certificate(tmp_path / "tls", ["localhost"])[0].read_bytes() == before
+    assert ensure_certificate(tmp_path / "tls", ["LOCALHOST", "127.0.0.1"])[0].read_bytes() == before
+
+
+def test_a_certificate_is_made_anew_for_a_further_host_and_the_log_says_so(tmp_path: Path, caplog) -> None:
+    before = fingerprint(ensure_certificate(tmp_path, ["localhost"])[0])
+    caplog.clear()
+    certificate, _ = ensure_certificate(tmp_path, ["localhost", "stoker.example.net"])
+    assert fingerprint(certificate) != before
+    assert fingerprint(certificate) in caplog.text
+    assert "stoker.example.net" in caplog.text
+
+
+def test_a_certificate_that_ends_soon_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "_DAYS", 29)
+    before = fingerprint(ensure_certificate(tmp_path, ["localhost"])[0])
+    monkeypatch.setattr(certificates, "_DAYS", 825)
+    after = fingerprint(ensure_certificate(tmp_path, ["localhost"])[0])
+    assert after != before
+    assert fingerprint(ensure_certificate(tmp_path, ["localhost"])[0]) == after
+
+
+@pytest.mark.parametrize("damaged", ["server.crt", "server.key"])
+@pytest.mark.parametrize("content", [b"", b"half a file", None])
+def test_what_a_crash_left_of_a_certificate_is_made_anew(tmp_path: Path, damaged: str, content: bytes | None) -> None:
+    ensure_certificate(tmp_path / "tls", ["localhost"])
+    other = ensure_certificate(tmp_path / "other", ["localhost"])[damaged == "server.key"]
+    (tmp_path / "tls" / damaged).write_bytes(other.read_bytes() if content is None else content)
+    certificate, key = ensure_certificate(tmp_path / "tls", ["localhost"])
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    assert not list((tmp_path / "tls").glob(".*"))
+
+
+def test_a_host_that_no_certificate_can_name_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a b"):
+        ensure_certificate(tmp_path, ["a b"])
 
 
 def test_a_server_with_tls_answers_to_those_who_trust_it(tmp_path: Path, start_server) -> None:

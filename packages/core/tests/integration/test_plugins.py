@@ -174,7 +174,7 @@ def test_a_planted_secret_is_nowhere_in_the_clear(
     assert PLANTED not in caplog.text
     with server_context.database.read() as connection:
         environment = enabled.get("/api/environments/e").json()["id"]
-        assert server_context.vault.reveal(connection, environment, "motd", "token", 1) == PLANTED
+        assert server_context.vault.all_secrets(connection, environment)["motd", "token", 1] == PLANTED
 
 
 def test_two_plugins_that_set_one_option_differently_are_refused_both_named(client: TestClient, make_bundle: MakeBundle) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets as random
+import tempfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, select
 
 from stoker.db.tables import secrets
-from stoker.errors import ConfigurationError, NotFoundError
+from stoker.errors import ConfigurationError
 
 KEY_BYTES = 32
 _NONCE = 12
@@ -84,24 +85,6 @@ class Vault:
         """A hash that nobody without the master key can guess from."""
         return hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()
 
-    def reveal(self, connection: Connection, environment_id: str, plugin: str, name: str, version: int) -> str:
-        """One secret's value.
-
-        Raises:
-            NotFoundError: there is no such secret.
-        """
-        row = connection.execute(
-            select(secrets.c.value).where(
-                secrets.c.environment_id == environment_id,
-                secrets.c.plugin == plugin,
-                secrets.c.name == name,
-                secrets.c.version == version,
-            )
-        ).first()
-        if row is None:
-            raise NotFoundError(f"secret {plugin}.{name} v{version} is not there.", remedy="Set it in the plugin's settings.")
-        return self.decrypt(row.value).decode()
-
     def all_secrets(self, connection: Connection, environment_id: str) -> dict[SecretName, str]:
         """All secrets of an environment, older versions too: for filling in, and for redacting what is shown."""
         rows = connection.execute(select(secrets).where(secrets.c.environment_id == environment_id))
@@ -110,10 +93,9 @@ class Vault:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)  # mode 0600
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    Path(temporary).replace(path)

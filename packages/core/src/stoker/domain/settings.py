@@ -14,6 +14,7 @@ from stoker_sdk.errors import ExpressionError
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import compile_expression
 
+from stoker.domain.misfit import quotes_a_value, reason
 from stoker.errors import InvalidInputError
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
@@ -26,6 +27,8 @@ _MAX_DEPTH = 24
 _NOT_SCHEMAS = frozenset(
     {"$defs", "default", "examples", "enum", "const", "required", "x-secret", "x-when", "title", "description"}
 )
+_BY_NAME = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
+_DATA = frozenset({"default", "examples", "enum", "const", "required"})
 _LOOPS = re.compile(r"\.(map|filter|all|exists|exists_one)\s*\(")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 
@@ -113,6 +116,16 @@ def check_schema(plugin: str, schema: Schema) -> list[Finding]:
     return [
         Finding(
             rule="N004",
+            message=f"the schema names its parts by {word!r}: secrets behind it would not be found.",
+            remedy="Refer to parts of the schema as '#/$defs/NAME' only.",
+            plugin=plugin,
+            contribution="settings",
+            field=word,
+        )
+        for word in sorted(set(_other_references(schema)))
+    ] + [
+        Finding(
+            rule="N004",
             message=f"the secret at {place} stands in an alternative or an open map, where it could be stored in the clear.",
             remedy="Put secrets into plain fields, optional fields, groups or repeatable groups.",
             plugin=plugin,
@@ -121,6 +134,24 @@ def check_schema(plugin: str, schema: Schema) -> list[Finding]:
         )
         for place in hidden
     ]
+
+
+def _other_references(schema: object) -> Iterator[str]:
+    """References that we do not follow where secrets are looked for."""
+    if isinstance(schema, list):
+        for option in schema:
+            yield from _other_references(option)
+    elif isinstance(schema, Mapping):
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference != "#" and not reference.startswith("#/"):
+            yield reference
+        for key, value in schema.items():
+            if key in ("properties", "$defs") and isinstance(value, Mapping):
+                yield from _other_references(list(value.values()))
+            elif key in _BY_NAME and isinstance(value, str) and (key != "$id" or "#" in value):
+                yield key
+            elif key not in _DATA:
+                yield from _other_references(value)
 
 
 def _hidden_secrets(root: Schema, schema: object, place: str, *, reachable: bool, seen: frozenset[str]) -> Iterator[str]:
@@ -140,9 +171,19 @@ def _hidden_secrets(root: Schema, schema: object, place: str, *, reachable: bool
             for name, field in value.items():
                 yield from _hidden_secrets(root, field, f"{place}.{name}".lstrip("."), reachable=reachable, seen=seen)
         elif key not in _NOT_SCHEMAS:
-            optional = key == "anyOf" and isinstance(value, list) and len([o for o in value if o.get("type") != "null"]) == 1
+            optional = key == "anyOf" and isinstance(value, list) and len(_not_null(value)) == 1
             inside = reachable and (key == "items" or optional)
             yield from _hidden_secrets(root, value, place, reachable=inside, seen=seen)
+
+
+def _not_null(options: list[object]) -> list[Schema]:
+    """The branches of an ``anyOf`` besides null."""
+    return [schema for schema in map(_as_schema, options) if schema.get("type") != "null"]
+
+
+def _as_schema(value: object) -> Schema:
+    """A schema that is only ``true`` or ``false`` says nothing of fields."""
+    return cast("Schema", value) if isinstance(value, Mapping) else {}
 
 
 def resolve_pointer(root: Schema, reference: str) -> Schema:
@@ -182,6 +223,8 @@ class _Walk:
         self.faults: list[Finding] = []
         self._inactive: list[Path] = []
         self._fields: list[tuple[Path, Schema, bool]] = []
+        self._demanded: set[Path] = set()
+        self._strangers_in: set[Path] = set()
 
     def run(self) -> None:
         """Fill in, decide conditions on the filled document, then judge."""
@@ -209,15 +252,16 @@ class _Walk:
             self._fill_object(schema, value, path)
         elif isinstance(value, list) and isinstance(items := schema.get("items"), Mapping):
             for index, item in enumerate(value):
-                self._fill(items, item, (*path, index))
+                self._fill(_as_schema(items), item, (*path, index))
 
     def _fill_object(self, schema: Schema, value: dict[str, Json], path: Path) -> None:
         properties = schema.get("properties")
-        known = cast("Mapping[str, Schema]", properties if isinstance(properties, Mapping) else {})
+        known = {str(name): _as_schema(field) for name, field in properties.items()} if isinstance(properties, Mapping) else {}
         required = cast("list[str]", schema.get("required") or [])
-        if "additionalProperties" not in schema and "patternProperties" not in schema:
+        if schema.get("additionalProperties", False) is False and "patternProperties" not in schema:
             for name in sorted(value.keys() - known.keys()):
                 options = ", ".join(sorted(known)) or "none"
+                self._strangers_in.add(path)
                 self._fault("N002", (*path, name), "there is no such setting.", f"Use one of: {options}.")
         for name, field in known.items():
             merged = {**self._resolve(field), **field}
@@ -227,6 +271,8 @@ class _Walk:
                 elif merged.get("type") == "object" and name in required and len(path) < _MAX_DEPTH:
                     value[name] = {}
             self._fields.append(((*path, name), merged, name in required))
+            if name in required:
+                self._demanded.add((*path, name))
             if not is_reference(value.get(name)):
                 self._fill(merged, value.get(name), (*path, name))
 
@@ -238,7 +284,7 @@ class _Walk:
                 target = resolve_pointer(self.schema, reference)
                 schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
             elif isinstance(options := schema.get("anyOf"), list):
-                filled = [option for option in options if option.get("type") != "null"]
+                filled = _not_null(options)
                 if len(filled) != 1:
                     break
                 schema = {**filled[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
@@ -252,7 +298,7 @@ class _Walk:
         return (
             kind == "null"
             or (isinstance(kind, list) and "null" in kind)
-            or (isinstance(options, list) and any(option.get("type") == "null" for option in options))
+            or (isinstance(options, list) and len(_not_null(options)) < len(options))
         )
 
     def _active(self, path: Path, field: Schema) -> bool:
@@ -267,7 +313,7 @@ class _Walk:
         try:
             return compile_expression(source).evaluate({"settings": self.document, "item": get(self.document, path[:-1])}) is True
         except ExpressionError as error:
-            self._fault("N005", path, f"its condition cannot be decided: {error.reason}.", "Mend x-when in the plugin's schema.")
+            self._undecided(path, f"its condition {source!r} cannot be decided", error, "Mend x-when in the plugin's schema.")
             return True
 
     def _secret(self, path: Path, how: object, *, required: bool) -> None:
@@ -285,31 +331,32 @@ class _Walk:
         try:
             found = compile_expression(source).evaluate({"settings": self.document, "item": get(self.document, path[:-1])})
         except ExpressionError as error:
-            self._fault("N005", path, f"its names cannot be decided: {error.reason}.", "Mend x-secret.names in the schema.")
+            self._undecided(path, f"its names {source!r} cannot be decided", error, "Mend x-secret.names in the schema.")
             return ()
         names = found if isinstance(found, list) else [found]
         texts = tuple(name for name in names if isinstance(name, str) and name)
         if len(texts) != len([name for name in names if name != ""]):
-            self._fault("N005", path, f"its names are {names!r}, not texts.", "Mend x-secret.names in the schema.")
+            self._fault("N005", path, f"what {source!r} gives are not all texts.", "Mend x-secret.names in the schema.")
         return texts
+
+    def _undecided(self, path: Path, what: str, error: ExpressionError, remedy: str) -> None:
+        why = "" if quotes_a_value(error.reason, self.document) else f": {error.reason}"
+        self._fault("N005", path, f"{what}{why}.", remedy)
 
     def _judge(self, error: jsonschema_rs.ValidationError, hidden: list[Path], missing: set[str]) -> None:
         path: Path = tuple(error.instance_path)
         if any(path[: len(parent)] == parent for parent in hidden):
             return
-        keyword = str(error.schema_path[-1]) if error.schema_path else ""
-        if keyword == "required" or (len(error.schema_path) > 1 and error.schema_path[-2] == "required"):
+        keyword = str(error.kind.name)
+        if keyword == "required" and (*path, str(error.kind.as_dict().get("property"))) in self._demanded:
             return  # told as missing, with the field's name
-        if dotted(path) in missing:
-            if any(secret.path == path for secret in self.secrets) and get(self.document, path) not in (None, ""):
-                self._fault(
-                    "N003",
-                    path,
-                    f"the secret does not fit its schema ({keyword}).",
-                    "See the plugin's description of the setting.",
-                )
+        if keyword in ("falseSchema", "additionalProperties") and path in self._strangers_in:
+            return  # told as unknown, with the field's name
+        if dotted(path) in missing and (
+            get(self.document, path) in (None, "") or all(secret.path != path for secret in self.secrets)
+        ):
             return
-        self._fault("N003", path, f"{error.message}.", "See the plugin's description of the setting.")
+        self._fault("N003", path, f"{reason(error)}.", "See the plugin's description of the setting.")
 
     def _fault(self, rule: str, path: Path, message: str, remedy: str) -> None:
         self.faults.append(self._finding(rule, path, message, remedy))

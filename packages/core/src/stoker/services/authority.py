@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select
 from stoker.db.tables import secrets
 from stoker.db.vault import Vault
 from stoker.errors import InvalidInputError
-from stoker.services.certificates import alternative_name, pem_of_key
+from stoker.services.certificates import alternative_name, names_in, pem_of_key
 from stoker.services.keys import Pair
 
 OWNER = ""
@@ -37,7 +37,7 @@ def issue(connection: Connection, vault: Vault, environment_id: str, title: str,
         vault: where the authority's key is.
         environment_id: whose authority signs.
         title: the certificate's common name.
-        names: host names and addresses that it is for.
+        names: host names and addresses that it is for, as ``host_name`` gives them.
 
     Returns:
         The key in PEM; public: ``certificate`` and ``ca``, both in PEM.
@@ -58,13 +58,7 @@ def issue(connection: Connection, vault: Vault, environment_id: str, title: str,
 
 def names_of(certificate: str) -> set[str]:
     """The host names and addresses that a certificate is for."""
-    try:
-        found = x509.load_pem_x509_certificate(certificate.encode()).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except x509.ExtensionNotFound:
-        return set()
-    return {str(name.value) for name in found.value}
+    return names_in(x509.load_pem_x509_certificate(certificate.encode()))
 
 
 def read_pair(text: str, what: str) -> Pair:

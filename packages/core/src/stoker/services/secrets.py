@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 import msgspec
@@ -20,6 +20,7 @@ from stoker.domain import settings
 from stoker.domain.settings import SECRET, Document, Json, SecretField, Settings
 from stoker.errors import InvalidInputError
 from stoker.services import authority
+from stoker.services.certificates import host_name
 from stoker.services.keys import Pair, generate_ssh_key, read_ssh_key
 
 
@@ -41,25 +42,33 @@ class SecretStore:
         """
         document = copy.deepcopy(given)
         self._refuse_strays(document, looked)
+        named = [reference for _, reference in settings.references(looked.complete)]
+        taken = {(reference.get(SECRET), reference.get("version")) for reference in named}
         for field in looked.secrets:
-            reference = self._reference_for(field, settings.get(looked.complete, field.path))
+            reference = self._reference_for(field, settings.get(looked.complete, field.path), taken)
             if reference is not None:
                 self._make_room(document, looked.complete, field)
                 settings.put(document, field.path, reference)
         return document
 
-    def _reference_for(self, field: SecretField, value: Json) -> Json:
+    def _reference_for(self, field: SecretField, value: Json, taken: Collection[tuple[Json, Json]]) -> Json:
         name = settings.dotted(field.path)
         if isinstance(value, dict):
-            row = self._existing(name, value)
-            if self._is_for_others(field, row):
-                return self._keep(name, self._generate(field), generated=True)
-            return {SECRET: row.name, "version": row.version}
+            return self._renewed(field, self._existing(name, value))
         if isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != "":
             return self._keep(name, self._read(field, str(value)), generated=False)
-        if field.generator:
+        if not field.generator:
+            return None
+        row = self._latest(name, generated=True) if value is None else None
+        # In a list, the item whose secret this was may stand at another place now.
+        if row is None or (row.name, row.version) in taken:
             return self._keep(name, self._generate(field), generated=True)
-        return None
+        return self._renewed(field, row)
+
+    def _renewed(self, field: SecretField, row: Row[tuple[object, ...]]) -> Json:
+        if self._is_for_others(field, row):
+            return self._keep(settings.dotted(field.path), self._generate(field), generated=True)
+        return {SECRET: row.name, "version": row.version}
 
     def _generate(self, field: SecretField) -> Pair:
         """Make a secret as the plugin's field says."""
@@ -67,13 +76,29 @@ class SecretStore:
         if field.generator == "ssh_key":
             return generate_ssh_key(title).pair()
         if field.generator == "x509":
-            return authority.issue(self._connection, self._vault, self._environment_id, title, field.names)
+            return authority.issue(self._connection, self._vault, self._environment_id, title, self._hosts(field))
         if field.generator not in GENERATORS:
             raise InvalidInputError(
                 f"plugin {self._plugin}, setting {settings.dotted(field.path)}: there is no generator {field.generator!r}.",
                 remedy=f"Use one of: {', '.join(sorted(GENERATORS))}.",
             )
         return Pair(private=random_text(field.generator, field.length or DEFAULT_LENGTH))
+
+    def _hosts(self, field: SecretField) -> list[str]:
+        """The hosts of a certificate as certificates name them."""
+        found = []
+        for name in field.names:
+            try:
+                found.append(host_name(name))
+            except ValueError as error:
+                place = settings.dotted(field.path)
+                message = f"its certificate cannot be for {name[:100]!r}: {error}."
+                remedy = "Mend the setting that names the hosts: host names or IP addresses."
+                finding = self._finding(place, message, remedy)
+                raise InvalidInputError(
+                    f"plugin {self._plugin}, setting {place}: {message}", remedy=remedy, findings=[finding]
+                ) from error
+        return found
 
     def _read(self, field: SecretField, value: str) -> Pair:
         """A secret that the operator gave; of a pair, the public part is found."""
@@ -83,13 +108,12 @@ class SecretStore:
             return read_ssh_key(value, f"{self._plugin}.{name}", what).pair()
         return authority.read_pair(value, what) if field.generator == "x509" else Pair(private=value)
 
-    @staticmethod
-    def _is_for_others(field: SecretField, row: Row[tuple[object, ...]]) -> bool:
+    def _is_for_others(self, field: SecretField, row: Row[tuple[object, ...]]) -> bool:
         """Whether a certificate was made for other hosts than those that the settings name now."""
         if field.generator != "x509" or not row.generated:
             return False
         public = msgspec.json.decode(row.public, type=dict[str, str])
-        return authority.names_of(public["certificate"]) != set(field.names)
+        return authority.names_of(public["certificate"]) != set(self._hosts(field))
 
     def _keep(self, name: str, pair: Pair, *, generated: bool) -> Json:
         latest = self._latest(name)
@@ -116,21 +140,20 @@ class SecretStore:
         version = reference.get("version")
         row = self._latest(name, version if isinstance(version, int) else None)
         if row is None:
-            raise InvalidInputError(
-                f"plugin {self._plugin}, setting {place}: there is no stored secret {name!r} to keep.",
-                remedy="Give the secret as a plain text.",
-                findings=[
-                    self._finding(place, f"there is no stored secret {name!r} to keep.", "Give the secret as a plain text.")
-                ],
-            )
+            # What stands there is not repeated: it may be the secret itself, given in the wrong shape.
+            message, remedy = "it refers to a stored secret that is not there.", "Give the secret as a plain text."
+            finding = self._finding(place, message, remedy)
+            raise InvalidInputError(f"plugin {self._plugin}, setting {place}: {message}", remedy=remedy, findings=[finding])
         return row
 
-    def _latest(self, name: str, version: int | None = None) -> Row[tuple[object, ...]] | None:
+    def _latest(self, name: str, version: int | None = None, *, generated: bool | None = None) -> Row[tuple[object, ...]] | None:
         query = select(secrets).where(
             secrets.c.environment_id == self._environment_id, secrets.c.plugin == self._plugin, secrets.c.name == name
         )
         if version is not None:
             query = query.where(secrets.c.version == version)
+        if generated is not None:
+            query = query.where(secrets.c.generated == generated)
         return self._connection.execute(query.order_by(secrets.c.version.desc()).limit(1)).first()
 
     def _refuse_strays(self, document: Document, looked: Settings) -> None:

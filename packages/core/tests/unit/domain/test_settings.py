@@ -118,6 +118,55 @@ def test_a_condition_with_a_loop_is_refused_not_run() -> None:
     assert "loop" in looked.faults[0].message
 
 
+@pytest.mark.parametrize(
+    ("place", "given"),
+    [
+        ({"type": "array", "maxItems": 1, "items": {"$ref": "#/$defs/G"}}, [{"key": "PLANTED"}, {"key": "PLANTED"}]),
+        ({"type": "array", "uniqueItems": True, "items": {"$ref": "#/$defs/G"}}, [{"key": "PLANTED"}, {"key": "PLANTED"}]),
+        ({"$ref": "#/$defs/G", "maxProperties": 1}, {"key": "PLANTED", "id": "1"}),
+        ({"$ref": "#/$defs/G"}, "PLANTED"),
+        ({"$ref": "#/$defs/G"}, ["PLANTED"]),
+        ({"type": "array", "items": {"$ref": "#/$defs/G"}}, {"key": "PLANTED"}),
+        ({"type": "string", "x-secret": {}}, ["PLANTED"]),
+        ({"type": "string", "x-secret": {}}, {"x": "PLANTED"}),
+        ({"$ref": "#/$defs/G", "x-when": "settings[item.place.key] == 1"}, {"key": "PLANTED"}),
+        ({"type": "object", "properties": {"key": {"x-secret": {"names": "[settings.place.other]"}}}}, {"other": ["PLANTED"]}),
+    ],
+)
+def test_no_finding_shows_a_secret(place: dict[str, object], given: object) -> None:
+    groups = {"G": {"type": "object", "properties": {"key": {"type": "string", "x-secret": {}}, "id": {"type": "string"}}}}
+    looked = look_through("p", {"type": "object", "properties": {"place": place}, "$defs": groups}, {"place": given})
+    assert looked.faults
+    assert "PLANTED" not in str(looked.faults)
+    assert all(finding.field.startswith("place") for finding in looked.faults)
+
+
+@pytest.mark.parametrize(
+    "field", [True, False, {"anyOf": [True, False]}, {"type": "array", "items": False}, {"anyOf": [True, {"type": "null"}]}]
+)
+def test_schemas_that_are_only_true_or_false_are_answered(field: object) -> None:
+    schema = {"type": "object", "properties": {"a": field}, "required": ["a"]}
+    assert check_schema("p", schema) == []
+    for document in ({}, {"a": 1}, {"a": [1]}, {"a": None}):
+        look_through("p", schema, document)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"key": {"$ref": "#K"}}, "$defs": {"K": {"$anchor": "K", "type": "string", "x-secret": {}}}},
+        {"properties": {"key": {"$dynamicRef": "#K"}}, "$defs": {"K": {"$dynamicAnchor": "K", "type": "string", "x-secret": {}}}},
+    ],
+)
+def test_a_secret_behind_an_anchor_is_refused_because_it_would_not_be_found(schema: dict[str, object]) -> None:
+    assert check_schema("p", {"type": "object", **schema})
+
+
+def test_what_an_alternative_requires_is_not_forgotten() -> None:
+    schema = {"type": "object", "properties": {"a": {}, "b": {}}, "allOf": [{"required": ["b"]}], "additionalProperties": False}
+    assert [str(finding.field) for finding in look_through("p", schema, {"a": 1, "c": 2}).faults] == ["c", ""]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 200) | st.text(max_size=5),
     lambda inner: (
@@ -134,3 +183,41 @@ def test_any_document_is_answered_with_findings(document: dict[str, object]) -> 
     if not looked.faults and not looked.missing and document.get("tls") is True:
         filled = {**looked.complete, "password": looked.complete.get("password") or "generated"}
         Model.model_validate(filled)
+
+
+PLANTED = "PLANTED-7f3a9c"
+DOCUMENTS = st.recursive(
+    st.just(PLANTED) | st.just(PLANTED) | st.integers(-5, 200) | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*Model.model_fields, "address", "token", "pool", "x"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "maxItems": st.integers(0, 1),
+        "minItems": st.integers(2, 4),
+        "uniqueItems": st.just(True),
+        "maxProperties": st.integers(0, 2),
+        "maxLength": st.integers(0, 3),
+        "enum": st.just(["other"]),
+        "not": st.just({}),
+        "oneOf": st.just([{"type": "boolean"}, {"type": "null"}]),
+        "pattern": st.just("^x"),
+        "type": st.sampled_from(["object", "array", "string", "integer"]),
+    },
+)
+
+
+@run_with(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
+@given(
+    st.dictionaries(st.sampled_from([*Model.model_fields, "other"]), DOCUMENTS),
+    st.dictionaries(st.sampled_from([*Model.model_fields]), LIMITS, max_size=4),
+)
+def test_whatever_document_with_secrets_comes_no_finding_shows_one(document, limits) -> None:
+    properties = {name: {**field, **limits.get(name, {})} for name, field in SCHEMA["properties"].items()}
+    looked = look_through("p", {**SCHEMA, "properties": properties}, document)
+    assert PLANTED not in str(looked.faults)
+    assert PLANTED not in str(looked.missing)

@@ -81,6 +81,41 @@ def test_a_reference_to_nothing_or_in_a_wrong_place_is_refused(server_context: S
         keep(server_context, given, connection=connection, environment=add_environment(connection, "e"))
 
 
+def test_an_absent_secret_stays_the_generated_one_and_an_empty_text_makes_a_new_one(server_context: ServerContext) -> None:
+    context = server_context
+    with context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+
+        def versions(given: Document) -> dict[str, object]:
+            kept = keep(context, {**given, "arrays": [{}]}, connection=connection, environment=environment)
+            return {"password": kept["password"], "token": kept["arrays"][0]["token"], "id": kept["group"]["id"]}
+
+        first = versions({})
+        assert versions({}) == first
+        assert versions({"password": ""}) == {**first, "password": {"$secret": "password", "version": 2}}
+        assert versions({})["password"] == {"$secret": "password", "version": 2}
+        assert versions({"password": "own"})["password"] == {"$secret": "password", "version": 3}
+        assert versions({})["password"] == {"$secret": "password", "version": 2}
+
+
+def test_an_item_without_a_secret_does_not_take_that_of_one_that_moved(server_context: ServerContext) -> None:
+    with server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        first = keep(server_context, {"arrays": [{}, {}]}, connection=connection, environment=environment)
+        moved = keep(server_context, {"arrays": [first["arrays"][1], {}]}, connection=connection, environment=environment)
+    assert [item["token"] for item in moved["arrays"]] == [
+        {"$secret": "arrays.1.token", "version": 1},
+        {"$secret": "arrays.1.token", "version": 2},
+    ]
+
+
+def test_a_secret_given_in_the_place_of_a_reference_is_not_repeated(server_context: ServerContext) -> None:
+    with pytest.raises(InvalidInputError, match="setting key") as caught, server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        keep(server_context, {"key": {"$secret": "PLANTED"}}, connection=connection, environment=environment)
+    assert "PLANTED" not in f"{caught.value} {caught.value.data}"
+
+
 PAIRS = {
     "type": "object",
     "properties": {
@@ -135,6 +170,30 @@ def test_a_certificate_is_made_anew_for_other_hosts_and_only_then(server_context
     assert other["tls"] == [{"pem": {"$secret": "tls.0.pem", "version": 2}}]
     assert other["key"] == first["key"]
     assert authority.names_of(public["tls"][0]["pem"]["certificate"]) == {"new.example"}
+
+
+def test_another_spelling_of_the_same_hosts_makes_no_new_certificate(server_context: ServerContext) -> None:
+    with server_context.database.transaction() as connection:
+        environment = add_environment(connection, "e")
+        hosts = {"hosts": ["0:0:0:0:0:0:0:1", "B\u00fccher.Example", "*.a.example"]}
+        first = keep_pairs(server_context, hosts, connection, environment)
+        assert (
+            keep_pairs(
+                server_context, {**first, "hosts": ["::1", "xn--bcher-kva.example", "*.A.example"]}, connection, environment
+            )["tls"]
+            == first["tls"]
+        )
+        public = public_of(connection, environment, first)
+    assert authority.names_of(public["tls"][0]["pem"]["certificate"]) == {"::1", "xn--bcher-kva.example", "*.a.example"}
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "a\0b", "a" * 64, ".".join(["abcdefgh"] * 33), "a..b", "a/b", "*", "a.*.b", "-a", "\u00df" * 64]
+)
+def test_what_is_not_a_host_gets_no_certificate_and_its_setting_is_named(server_context: ServerContext, host: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"tls\.0\.pem") as caught, server_context.database.transaction() as connection:
+        keep_pairs(server_context, {"hosts": [host]}, connection, add_environment(connection, "e"))
+    assert caught.value.remedy
 
 
 def test_a_pair_that_an_operator_gives_is_taken_apart_or_refused(server_context: ServerContext) -> None:
