@@ -120,6 +120,12 @@ class AttemptExistsError(NodeError):
     kind = "attempt-exists"
 
 
+class NotStartedError(NodeError):
+    """An attempt was not claimed on the node: nothing of it was started, and it may be started later under the same id."""
+
+    kind = "not-started"
+
+
 class ConfigurationError(StokerError, ValueError):
     """The server's own configuration does not fit."""
 

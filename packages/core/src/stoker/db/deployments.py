@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,8 +27,15 @@ class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that was dispatched and whose end nobody wrote down."""
 
     number: int
+    deployment: str
+    """The deployment that dispatched it."""
     at: float
     data: dict[str, object]
+
+    @property
+    def id(self) -> str:
+        """Under which it is in the node's spool, whichever deployment looks for it; empty in rows of early versions."""
+        return str(self.data.get("id", ""))
 
 
 class InstanceHistory(msgspec.Struct, kw_only=True):
@@ -42,8 +49,13 @@ class InstanceHistory(msgspec.Struct, kw_only=True):
     """The number of the last attempt in this deployment."""
     failures: int = 0
     """Failed attempts in this deployment."""
-    finished: list[int] = []
-    """Attempts of this deployment that ended: their spool entries can go."""
+    finished: list[str] = []
+    """Ids in the spool of attempts that ended in this deployment: they can go."""
+
+
+def open_attempts(history: Mapping[tuple[str, str], InstanceHistory]) -> list[str]:
+    """The attempts that may still be under way, in words: ``TASK on NODE``."""
+    return [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.open is not None]
 
 
 def add_deployment(connection: Connection, environment_id: str, name: str, plan_id: str, retry_of: str | None = None) -> str:
@@ -76,6 +88,7 @@ def add_deployment(connection: Connection, environment_id: str, name: str, plan_
             raise _held(name, identity, "another deployment") from error
     else:
         raise _held(name, identity, f"deployment {other}")
+    bump_revision(connection, environment_id)  # what is applied on the nodes is an input of plans, and changes from now on
     return identity
 
 
@@ -168,7 +181,11 @@ def end_deployment(
     connection.execute(delete(tables.environment_locks).where(tables.environment_locks.c.deployment_id == deployment_id))
     for plugin in removed_plugins:
         _forget_plugin(connection, row.environment_id, plugin)
-    for node_id in freed_nodes:
+    nodes = tables.nodes
+    leaving = select(nodes.c.id).where(
+        nodes.c.id.in_(freed_nodes), nodes.c.environment_id == row.environment_id, nodes.c.removing.is_(True)
+    )
+    for node_id in connection.execute(leaving).scalars().all():
         release_node(connection, node_id)
     if freed_nodes:
         bump_revision(connection, row.environment_id)
@@ -176,8 +193,11 @@ def end_deployment(
 
 
 def _forget_plugin(connection: Connection, environment_id: str, plugin: str) -> None:
-    """A plugin is gone from all nodes: its rows go too."""
-    nodes, tasks = tables.nodes, tables.applied_tasks
+    """A plugin is gone from all nodes: its rows go too, unless somebody wants it again."""
+    nodes, tasks, used = tables.nodes, tables.applied_tasks, tables.environment_plugins
+    state = select(used.c.state).where(used.c.environment_id == environment_id, used.c.plugin == plugin)
+    if connection.execute(state).scalar() != "removing":
+        return
     members = select(nodes.c.id).where(nodes.c.environment_id == environment_id)
     connection.execute(delete(tasks).where(tasks.c.node_id.in_(members), tasks.c.task.startswith(f"{plugin}.", autoescape=True)))
     drop_plugin(connection, environment_id, plugin)
@@ -203,7 +223,7 @@ def read_history(connection: Connection, deployment_id: str) -> dict[tuple[str, 
         )
         for row in rows:
             item = found.setdefault((row.node, row.task), InstanceHistory())
-            _replay(item, row, own=member == deployment_id)
+            _replay(item, row, member, own=member == deployment_id)
     return found
 
 
@@ -215,20 +235,23 @@ class _EventData(msgspec.Struct):
     answer: str = ""
 
 
-def _replay(item: InstanceHistory, row: Any, *, own: bool) -> None:  # noqa: ANN401  a row of six columns
+def _replay(item: InstanceHistory, row: Any, deployment: str, *, own: bool) -> None:  # noqa: ANN401  a row of six columns
     data = msgspec.json.decode(row.data, type=_EventData)
     if own:
         item.attempts = max(item.attempts, row.attempt)
     if row.kind == "dispatched":
         item.unknown = 0
-        item.open = OpenAttempt(number=row.attempt, at=row.at, data=msgspec.json.decode(row.data))
+        item.open = OpenAttempt(
+            number=row.attempt, deployment=deployment, at=row.at, data=msgspec.json.decode(row.data, type=dict[str, object])
+        )
         return
-    item.open = None
+    ended, item.open = item.open, None
     if row.kind == "finished":
         item.done = data.exit_status == 0
         if own:
             item.failures += not item.done
-            item.finished = [*item.finished, row.attempt]
+            if ended is not None and ended.id:
+                item.finished = [*item.finished, ended.id]
     elif row.kind == "unknown":
         item.unknown = row.attempt if data.ask else 0
     else:

@@ -111,7 +111,8 @@ async def follow(connector: Connector, attempt: Attempt, materials: Materials, *
         begin: start it. Otherwise it may have been started before: look first.
 
     Raises:
-        NodeError: the node was not reached until the deadline, or refuses us.
+        NotStartedError: it was not claimed; nothing was started.
+        NodeError: the node did not tell until the deadline, or refuses us.
     """
     lost: NodeError | None = None
     while True:
@@ -132,9 +133,7 @@ async def follow(connector: Connector, attempt: Attempt, materials: Materials, *
             lost = None
         await connector.drop()
         if time.time() >= attempt.deadline:
-            if lost is not None:
-                raise lost
-            return Outcome(exit_status=TIMED_OUT, output="The node did not tell how it ended in time.", finished_at=time.time())
+            raise lost or NodeError(attempt.node, "it did not tell in time how the attempt ended.")
         await asyncio.sleep(_BACKOFF[0])
 
 

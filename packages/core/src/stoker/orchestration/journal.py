@@ -116,9 +116,7 @@ class Journal:
                 self._patience.over()
                 return lost
 
-    def _resolve(
-        self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: Exception | None
-    ) -> None:
+    def _resolve(self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: Exception | None) -> None:
         for entry, future in batch:
             if future.done():
                 continue

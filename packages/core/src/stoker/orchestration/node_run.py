@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from stoker.db.deployments import InstanceHistory
+from stoker.db.deployments import InstanceHistory, OpenAttempt
 from stoker.db.journal import Event, JournalEntry
 from stoker.domain.action import CommandAction, RebootAction
 from stoker.domain.attempt import Outcome
 from stoker.domain.plan import Plan, PlannedTask
-from stoker.errors import NodeError, StokerError
-from stoker.orchestration import attempts, wording
+from stoker.errors import NodeError, NotStartedError, StokerError
+from stoker.orchestration import attempts
 from stoker.orchestration.applied import Ledger
 from stoker.orchestration.attempts import Attempt, Connector, Unknown
 from stoker.orchestration.journal import Journal
@@ -46,6 +46,10 @@ class Run(Protocol):
         """Call the workers of nodes that may go on."""
         ...
 
+    def command(self, action: int) -> str:
+        """An action in words, without secrets."""
+        ...
+
 
 class NodeRun:
     """The worker of one node."""
@@ -60,10 +64,12 @@ class NodeRun:
         self._name = run.plan.nodes[node].name
         self._connector = connector
         self._history = history
+        self._claimed = ""
+        """The id in the spool of the attempt that is under way, or was last."""
         self._spooled: list[str] = []
         self._ended: asyncio.Future[None] | None = None
         if recovered:
-            self._spooled = [self._attempt_id(task, number) for task, item in history.items() for number in item.finished]
+            self._spooled = [identity for item in history.values() for identity in item.finished]
 
     async def work(self) -> None:
         """Run everything that this node has to run; returns when nothing is left or nothing may start."""
@@ -100,7 +106,8 @@ class NodeRun:
                 attempt += 1
                 result = await self._begin(number, attempt)
             else:
-                result, old = await self._pick_up(number, old.number, old.data), None
+                attempt += old.deployment != run.deployment_id  # here it gets a number of its own
+                result, old = await self._pick_up(number, attempt, old), None
             if isinstance(result, Unknown):
                 if await self._note_unknown(number, attempt, result):
                     continue
@@ -123,42 +130,49 @@ class NodeRun:
         run = self._run
         instance = run.plan.instances[number]
         task = run.plan.tasks[instance.task]
-        action = run.plan.actions[instance.action]
+        self._claimed = ""
         try:
             link = await self._connector.link(time.time() + min(task.timeout, CONNECT_SECONDS))
         except NodeError as error:
             return Outcome(exit_status=attempts.UNREACHABLE, output=str(error), finished_at=time.time())
+        self._claimed = self._attempt_id(run.deployment_id, instance.task, attempt)
         data: dict[str, object] = {
-            "command": wording.command(action),
+            "id": self._claimed,
+            "command": run.command(instance.action),
             "boot": link.identity.boot_id,
             "spool": link.identity.spool_id,
             "timeout": task.timeout,
         }
         await self._write(Event(kind="dispatched", node=self._name, task=task.name, attempt=attempt, data=data))
-        return await self._follow(number, attempt, link.identity.boot_id, link.identity.spool_id, time.time(), begin=True)
+        return await self._follow(number, data, begin=True)
 
-    async def _pick_up(self, number: int, attempt: int, data: Mapping[str, object]) -> Outcome | Unknown:
-        """Find out what became of an attempt whose end nobody wrote down."""
-        boot_id, spool_id = str(data.get("boot", "")), str(data.get("spool", ""))
-        return await self._follow(number, attempt, boot_id, spool_id, time.time(), begin=False)
+    async def _pick_up(self, number: int, attempt: int, old: OpenAttempt) -> Outcome | Unknown:
+        """Find out what became of an attempt whose end nobody wrote down, under the id that it has in the spool."""
+        task = self._run.plan.instances[number].task
+        self._claimed = old.id or self._attempt_id(old.deployment, task, old.number)
+        if old.deployment != self._run.deployment_id:
+            data = {**old.data, "id": self._claimed}
+            name = self._run.plan.tasks[task].name
+            await self._write(Event(kind="dispatched", node=self._name, task=name, attempt=attempt, data=data))
+        return await self._follow(number, old.data, begin=False)
 
-    async def _follow(
-        self, number: int, attempt: int, boot_id: str, spool_id: str, since: float, *, begin: bool
-    ) -> Outcome | Unknown:
+    async def _follow(self, number: int, dispatched: Mapping[str, object], *, begin: bool) -> Outcome | Unknown:
         run = self._run
         instance = run.plan.instances[number]
         task = run.plan.tasks[instance.task]
         wanted = Attempt(
-            id=self._attempt_id(instance.task, attempt),
+            id=self._claimed,
             node=self._name,
             action=run.plan.actions[instance.action],
             timeout=task.timeout,
-            boot_id=boot_id,
-            spool_id=spool_id,
-            deadline=since + task.timeout + attempts.GRACE_SECONDS,
+            boot_id=str(dispatched.get("boot", "")),
+            spool_id=str(dispatched.get("spool", "")),
+            deadline=time.time() + task.timeout + attempts.GRACE_SECONDS,
         )
         try:
             return await attempts.follow(self._connector, wanted, run.materials, begin=begin)
+        except NotStartedError as error:  # certain, whatever the task: it failed and left nothing
+            return Outcome(exit_status=attempts.UNREACHABLE, output=str(error), finished_at=time.time())
         except NodeError as error:
             await self._connector.drop()
             return self._lost(task, error)
@@ -172,8 +186,8 @@ class NodeRun:
             return Unknown(f"the node did not come back within {task.timeout} s: {error}")
         return Outcome(exit_status=attempts.TIMED_OUT, output=f"Connection lost. {error}", finished_at=time.time())
 
-    def _attempt_id(self, task: int, attempt: int) -> str:
-        return f"{self._run.deployment_id}.{task}.{self._node}.{attempt}"
+    def _attempt_id(self, deployment: str, task: int, attempt: int) -> str:
+        return f"{deployment}.{task}.{self._node}.{attempt}"
 
     def _event_of(self, number: int, attempt: int, outcome: Outcome, *, again_in: float | None = None) -> Event:
         run = self._run
@@ -191,7 +205,7 @@ class NodeRun:
         if again_in is not None:
             data["again_in"] = again_in
         if not outcome.ok:
-            data["command"] = wording.command(action)
+            data["command"] = run.command(instance.action)
         elif isinstance(action, CommandAction | RebootAction) and not outcome.changed:
             data["guarded"] = True
         name = run.plan.tasks[instance.task].name
@@ -205,7 +219,7 @@ class NodeRun:
         self._ended = run.journal.submit(
             JournalEntry(deployment_id=run.deployment_id, epoch=run.epoch, events=[event], applied=run.ledger.finished(instance))
         )
-        self._spooled.append(self._attempt_id(instance.task, attempt))
+        self._forget_later()
         run.scheduler.finish(number)
         run.wake()
 
@@ -213,7 +227,7 @@ class NodeRun:
         run = self._run
         task = run.plan.tasks[run.plan.instances[number].task]
         event = self._event_of(number, attempt, outcome, again_in=None if final else task.retry_interval)
-        self._spooled.append(self._attempt_id(run.plan.instances[number].task, attempt))
+        self._forget_later()
         events = [event]
         if final:
             reason = f"{event.task} failed with exit status {outcome.exit_status}"
@@ -228,10 +242,11 @@ class NodeRun:
         run = self._run
         task = run.plan.tasks[run.plan.instances[number].task]
         again = task.idempotent and not run.scheduler.halted
-        data: dict[str, object] = {"reason": run.redact(unknown.reason), "ask": not task.idempotent}
+        told = run.redact(unknown.reason)
+        data: dict[str, object] = {"reason": told, "ask": not task.idempotent}
         events = [Event(kind="unknown", node=self._name, task=task.name, attempt=attempt, data=data)]
         if not task.idempotent:
-            reason = f"nobody knows whether {task.name} ran: {unknown.reason}"
+            reason = f"nobody knows whether {task.name} ran: {told}"
             events.append(Event(kind="node", node=self._name, task=task.name, data={"state": "failed", "reason": reason}))
         await self._write(*events)
         if again:
@@ -263,6 +278,10 @@ class NodeRun:
         if self._ended is not None:
             ended, self._ended = self._ended, None
             await ended
+
+    def _forget_later(self) -> None:
+        if self._claimed:
+            self._spooled.append(self._claimed)
 
     async def _forget(self) -> None:
         """Delete attempts from the node's spool; their ends are on disk by now."""

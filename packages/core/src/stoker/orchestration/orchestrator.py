@@ -19,6 +19,7 @@ from stoker.db.journal import Event, add_event
 from stoker.db.vault import Vault
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.journal import LEASE_SECONDS, Journal, LostLeaseError
+from stoker.orchestration.patience import patiently, reason
 from stoker.orchestration.runner import DeploymentRun, read_inputs
 from stoker.plugin_host.store import PluginStore
 from stoker.transport import Transport
@@ -26,6 +27,8 @@ from stoker.transport import Transport
 logger = logging.getLogger(__name__)
 
 CONNECTING_AT_ONCE = 64
+_NAMES_SHOWN = 10
+_REASON_SHOWN = 300
 
 
 class Orchestrator:
@@ -99,7 +102,8 @@ class Orchestrator:
         epoch = await self._take(deployment_id)
         if epoch is None or self._journal is None:
             return
-        inputs = await asyncio.to_thread(read_inputs, self._database, self._vault, deployment_id)
+        what = f"Deployment {deployment_id}"
+        inputs = await patiently(what, read_inputs, self._database, self._vault, deployment_id)
         run = DeploymentRun(
             deployment_id,
             epoch,
@@ -119,7 +123,7 @@ class Orchestrator:
     async def _take(self, deployment_id: str) -> int | None:
         """Wait until the deployment's owner is gone, and make it ours."""
         while True:
-            taken = await asyncio.to_thread(self._try_to_take, deployment_id)
+            taken = await patiently(f"Deployment {deployment_id}", self._try_to_take, deployment_id)
             if not isinstance(taken, float):
                 return taken
             await asyncio.sleep(taken)
@@ -139,23 +143,45 @@ class Orchestrator:
         self.feed.notify([deployment_id])
         if task.cancelled() or (error := task.exception()) is None:
             return
-        if isinstance(error, BaseExceptionGroup) and error.split(LostLeaseError)[1] is None:
-            error = error.exceptions[0]
-        if isinstance(error, LostLeaseError):
+        cause = _cause(error)
+        if isinstance(cause, LostLeaseError):
             logger.warning("Let go of deployment %s: another server carries it out", deployment_id)
             return
         logger.error("Deployment %s broke off", deployment_id, exc_info=error)
-        asyncio.get_running_loop().run_in_executor(None, self._broke_off, deployment_id, str(error))
+        told = self._vault.redact(reason(cause))[:_REASON_SHOWN]
+        ending = asyncio.get_running_loop().create_task(
+            patiently(f"Deployment {deployment_id}", self._broke_off, deployment_id, told),
+            name=f"end of deployment {deployment_id}",
+        )
+        self._tasks[deployment_id] = ending
+        ending.add_done_callback(lambda ended: self._broken(deployment_id, ended))
 
-    def _broke_off(self, deployment_id: str, reason: str) -> None:
-        """A fault of ours: the deployment fails, so that people see it and the environment is free again."""
+    def _broke_off(self, deployment_id: str, told: str) -> None:
+        """A fault of ours: the deployment fails, so that people see it. What was under way is picked up by a retry only."""
         with self._database.transaction() as connection:
             row = deployments.find_deployment(connection, deployment_id)
-            reason = f"The server met a fault of its own and broke off: {reason[:200]}"
+            text = f"The server met a fault of its own and broke off: {told}"
+            if running := deployments.open_attempts(deployments.read_history(connection, deployment_id)):
+                shown = ", ".join(running[:_NAMES_SHOWN]) + (" and more" if len(running) > _NAMES_SHOWN else "")
+                text = f"{text.rstrip('.')}. Under way then: {shown}; 'retry' picks it up."
             if row.owner == self._owner and deployments.end_deployment(
-                connection, deployment_id, row.epoch, state="failed", reason=reason
+                connection, deployment_id, row.epoch, state="failed", reason=text
             ):
-                add_event(connection, deployment_id, Event(kind="state", data={"state": "failed", "reason": reason}))
+                add_event(connection, deployment_id, Event(kind="state", data={"state": "failed", "reason": text}))
+
+    def _broken(self, deployment_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(deployment_id, None)
+        self.feed.notify([deployment_id])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The end of deployment %s could not be written", deployment_id, exc_info=error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What is behind groups of exceptions; a lost lease before all others, because then nothing more may be written."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, LostLeaseError)), causes[0])
 
 
 def _boot_id() -> str:

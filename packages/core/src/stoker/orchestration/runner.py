@@ -18,19 +18,23 @@ from stoker.db.nodes import node_target
 from stoker.db.plans import load_plan, load_snapshot
 from stoker.db.vault import SecretName, Vault
 from stoker.domain.node import NodeTarget
-from stoker.domain.plan import Plan
+from stoker.domain.plan import Plan, PlannedNode
 from stoker.domain.snapshot import Snapshot
 from stoker.errors import NotFoundError
+from stoker.orchestration import wording
 from stoker.orchestration.applied import Ledger
 from stoker.orchestration.attempts import Connector
 from stoker.orchestration.journal import LEASE_SECONDS, Journal
 from stoker.orchestration.materials import Materials, Redactor
 from stoker.orchestration.node_run import NodeRun
+from stoker.orchestration.patience import patiently
 from stoker.orchestration.scheduler import Scheduler
 from stoker.plugin_host.store import PluginStore
 from stoker.transport import Transport
 
 logger = logging.getLogger(__name__)
+
+_NAMES_SHOWN = 10
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +106,7 @@ class DeploymentRun:
         done = {self._place(place) for place, item in inputs.history.items() if item.done}
         self.scheduler = Scheduler(self.plan, done)
         self._runs: dict[int, NodeRun] = {}
+        self._commands: dict[int, str] = {}
 
     def _place(self, place: tuple[str, str]) -> tuple[int, int]:
         """(node, task) by name -> (task, node) in the plan."""
@@ -112,6 +117,12 @@ class DeploymentRun:
         self._stopping = True
         self.scheduler.halt()
         self.wake()
+
+    def command(self, action: int) -> str:
+        """An action in words, without secrets; made once for all nodes."""
+        if action not in self._commands:
+            self._commands[action] = self.redact(wording.command(self.plan.actions[action]))
+        return self._commands[action]
 
     def wake(self) -> None:
         """Call the workers of nodes that may go on."""
@@ -138,7 +149,7 @@ class DeploymentRun:
                     group.create_task(self._work(node, run))
         finally:
             heartbeat.cancel()
-        await asyncio.to_thread(self._end)
+        await patiently(f"Deployment {self.deployment_id}", self._end)
 
     async def _begin(self) -> None:
         if self._inputs.begun:
@@ -150,8 +161,21 @@ class DeploymentRun:
         event = Event(kind="state", data={"state": state, "reason": "", "total": len(numbers)})
         applied = [self.ledger.started(self.plan.instances[number]) for number in numbers]
         await self.journal.submit(
-            JournalEntry(deployment_id=self.deployment_id, epoch=self.epoch, events=[event], applied=applied, state=state)
+            JournalEntry(
+                deployment_id=self.deployment_id,
+                epoch=self.epoch,
+                events=[event, *self._left_out()],
+                applied=applied,
+                state=state,
+            )
         )
+
+    def _left_out(self) -> list[Event]:
+        return [
+            Event(kind="node", node=node.name, data={"state": "failed", "reason": self.redact(f"left out: {_why_out(node)}")})
+            for node in self.plan.nodes
+            if node.left_out
+        ]
 
     def _make_workers(self) -> None:
         history: dict[int, dict[int, InstanceHistory]] = {}
@@ -188,7 +212,7 @@ class DeploymentRun:
         while True:
             await asyncio.sleep(LEASE_SECONDS / 4)
             self.journal.submit(JournalEntry(deployment_id=self.deployment_id, epoch=self.epoch)).add_done_callback(_seen)
-            if not self._stopping and await asyncio.to_thread(self._asked_to_stop):
+            if not self._stopping and await patiently(f"Deployment {self.deployment_id}", self._asked_to_stop):
                 self.stop()
 
     def _asked_to_stop(self) -> bool:
@@ -198,19 +222,23 @@ class DeploymentRun:
     def verdict(self) -> tuple[str, str]:
         """The state in which the deployment ends, and why."""
         scheduler = self.scheduler
-        failed = sorted(self.plan.nodes[node].name for node in scheduler.failed_nodes)
-        shown = ", ".join(failed[:10]) + (" and more" if len(failed) > 10 else "")
+        broken = [self.plan.nodes[number] for number in scheduler.failed_nodes]
+        failed = sorted(node.name for node in broken if not node.left_out)
+        out = sorted(f"{node.name}: {_why_out(node)}" for node in broken if node.left_out)
+        left_out = self.redact(f"; left out: {_shown(out, '; ')}") if out else ""
         if self.unresolved:
-            what = ", ".join(sorted(self.unresolved)[:10])
+            what = ", ".join(sorted(self.unresolved)[:_NAMES_SHOWN])
             return "failed", f"Nobody knows whether these ran: {what}. Look, answer (done or rerun), and retry."
         if exceeded := scheduler.exceeded():
-            return "failed", f"More nodes failed than may: {exceeded}."
+            return "failed", f"More nodes failed than may: {exceeded}{left_out}."
         if self._stopping and scheduler.unfinished:
             return "stopped", "Stopped on request; 'retry' goes on from here."
         if failed:
-            return "degraded", f"Failed within tolerance: {shown}."
+            return "degraded", f"Failed within tolerance: {_shown(failed, ', ')}{left_out}."
         if scheduler.unfinished:
             return "failed", "Tasks are left that wait for something that never came; this is a fault of the plan."
+        if left_out:
+            return "degraded", f"Done on all nodes of the plan{left_out}."
         return "ready", "" if any(instance.run for instance in self.plan.instances) else "Nothing to do."
 
     def _end(self) -> None:
@@ -234,6 +262,14 @@ class DeploymentRun:
             if ended:
                 add_event(connection, self.deployment_id, Event(kind="state", data={"state": state, "reason": reason}))
         logger.info("Deployment %s ended: %s %s", self.deployment_id, state, reason)
+
+
+def _why_out(node: PlannedNode) -> str:
+    return node.left_out.removeprefix(f"node {node.name}: ").rstrip(". ")
+
+
+def _shown(words: list[str], between: str) -> str:
+    return between.join(words[:_NAMES_SHOWN]) + (" and more" if len(words) > _NAMES_SHOWN else "")
 
 
 def _seen(future: asyncio.Future[None]) -> None:

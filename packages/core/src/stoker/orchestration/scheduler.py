@@ -18,7 +18,8 @@ class Scheduler:
     """Walks a plan's graph.
 
     A skipped instance passes through at once when everything before it is finished, so that order holds across it. A failed
-    node runs nothing further and no longer counts for barriers. ``woken`` collects the nodes that may go on.
+    node, and one that the plan leaves out, runs nothing further and no longer counts for barriers. ``woken`` collects the nodes
+    that may go on.
     """
 
     def __init__(self, plan: Plan, done: Collection[tuple[int, int]] = ()) -> None:
@@ -48,6 +49,9 @@ class Scheduler:
             self._index[instance.node][instance.task] = number
         self._prepare_barriers()
         self._prepare_instances()
+        for number, node in enumerate(plan.nodes):
+            if node.left_out:
+                self.fail_node(number)
 
     def _prepare_barriers(self) -> None:
         plan = self.plan

@@ -35,6 +35,7 @@ class NodeLink(Protocol):
 
         Raises:
             AttemptExistsError: it was claimed before; nothing was started. Use ``look`` and ``attach``.
+            NotStartedError: it cannot be claimed, e.g. because the disk is full, or cannot even be sent; nothing was started.
             NodeUnreachableError: the connection was lost; the attempt may or may not have been claimed.
         """
         ...

@@ -19,6 +19,7 @@ from stoker.errors import (
     NodeAuthenticationError,
     NodeError,
     NodeUnreachableError,
+    NotStartedError,
 )
 from stoker.transport.simulated.messages import ENCODER, Answer, Frames, Operation, Request, frame
 
@@ -30,6 +31,7 @@ _ERRORS: Final[dict[str, type[NodeError]]] = {
     "dropped": NodeUnreachableError,
     "authentication": NodeAuthenticationError,
     "exists": AttemptExistsError,
+    "full-disk": NotStartedError,
 }
 _REMEDIES: Final = {
     "unreachable": "See 'stoker fleet status'.",

@@ -16,7 +16,7 @@ import asyncssh
 from stoker.domain.action import Action, Materials, RebootAction
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import Facts, NodeIdentity, NodeTarget, Observation, ObservedFile, Watch
-from stoker.errors import AttemptExistsError, NodeAuthenticationError, NodeError, NodeUnreachableError
+from stoker.errors import AttemptExistsError, NodeAuthenticationError, NodeError, NodeUnreachableError, NotStartedError
 from stoker.transport.ssh import reading, scripts
 from stoker.transport.ssh.shell import Reply, Shell
 
@@ -87,6 +87,9 @@ class SshLink:
             if not isinstance(action, RebootAction):
                 raise
             return await self._after_reboot(attempt, timeout)
+        except NodeError as error:  # the agent answered that it could not claim the attempt; it left nothing behind
+            detail = error.detail.removeprefix(f"node {self._target.name}: ")
+            raise NotStartedError(self._target.name, detail, remedy=error.remedy) from error
         if reply.words[0] == "exists":
             raise AttemptExistsError(self._target.name, f"attempt {attempt} was claimed before.")
         return self._outcome(reply)
@@ -97,7 +100,9 @@ class SshLink:
             if "\0" in files.run + files.before + files.environment:
                 raise ValueError("a text for the shell holds a NUL character")
         except ValueError as error:
-            raise NodeError(self._target.name, f"the task cannot be run: {error}.", remedy="Mend the plugin's task.") from error
+            raise NotStartedError(
+                self._target.name, f"the task cannot be run: {error}.", remedy="Mend the plugin's task."
+            ) from error
         return files
 
     async def _after_reboot(self, attempt: str, timeout: float) -> Outcome:
