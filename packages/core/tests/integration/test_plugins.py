@@ -89,7 +89,7 @@ def test_a_plugin_is_installed_shown_and_leaves_nothing(client: TestClient, serv
 
 def test_another_content_under_the_same_version_is_refused(client: TestClient, motd: bytes, make_bundle: MakeBundle) -> None:
     client.post("/api/plugins", content=motd)
-    refused = client.post("/api/plugins", content=make_bundle(GREET))
+    refused = client.post("/api/plugins", content=make_bundle(SETTINGS))
     assert refused.status_code == 409
     assert client.get("/api/plugins/motd/1.0.0").json()["contributions"][1]["point"] == "settings"
 
@@ -251,7 +251,7 @@ def test_every_change_is_a_new_revision(enabled: TestClient) -> None:
 
 def test_what_an_interrupted_installation_left_is_swept_at_the_next_start(running_server, make_bundle: MakeBundle) -> None:
     with running_server.client() as client:
-        assert client.post("/api/plugins", content=make_bundle(GREET)).status_code == 201
+        assert client.post("/api/plugins", content=make_bundle(GREET, SETTINGS)).status_code == 201
     running_server.kill()
     left = running_server.data_dir / "plugins" / "ghost" / "1.0.0.tmp"
     left.mkdir(parents=True)

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, Union
+from typing import Any, Final, TypeAlias, Union
 
 import msgspec
 
@@ -15,12 +15,17 @@ from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.extension_points import contribution_types
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import did_you_mean
+from stoker_sdk.model.structure import Fault, struct_faults
 from stoker_sdk.plugin import Plugin
 
 FORMAT: Final = 1
 """The version of the manifest's own shape."""
 
-_PLACE = re.compile(r"^(?P<message>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+LineOf: TypeAlias = Callable[[Sequence[str | int]], int]
+"""From the keys and indexes that lead to a place to its line."""
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 @cache
@@ -54,62 +59,122 @@ def read_contribution(document: Mapping[str, object]) -> Contribution:
     try:
         contribution: Contribution = msgspec.convert(document, type=_contribution_union())
     except msgspec.ValidationError as error:
-        raise InvalidPluginError("", [_finding(error, document)]) from error
+        raise InvalidPluginError("", _contribution_findings(document, error)) from error
     return contribution
 
 
-def read_manifest(document: Mapping[str, object]) -> Plugin:
+def read_manifest(document: Mapping[str, object], *, file: str = "", line_of: LineOf | None = None) -> Plugin:
     """The plugin that a manifest describes; every fault of every contribution is found at once.
+
+    Args:
+        document: the manifest.
+        file: the file that it was read from, for findings.
+        line_of: gives the line of a place in that file, counted from 1.
 
     Raises:
         InvalidPluginError: with one finding for each fault.
     """
-    head = {key: value for key, value in document.items() if key not in ("format", "contributions")}
-    name = str(document.get("name", ""))
+    reading = _Reading(document, file, line_of)
+    plugin = reading.head()
+    contributions = reading.contributions()
+    if reading.findings:
+        reading.add_the_rest(plugin, contributions)
+        name = str(document.get("name", ""))
+        raise InvalidPluginError(name, [msgspec.structs.replace(finding, plugin=name) for finding in reading.findings])
+    return msgspec.structs.replace(plugin, contributions=[contribution for _, contribution in contributions])
+
+
+class _Reading:
+    """One reading of a manifest: what was read, and what was found."""
+
+    def __init__(self, document: Mapping[str, object], file: str, line_of: LineOf | None) -> None:
+        self.document = document
+        self.findings: list[Finding] = []
+        self._file = file
+        self._line_of = line_of
+
+    def found(self, finding: Finding, *place: str | int) -> None:
+        """Keep a finding with its line; ``place`` leads to what its field is relative to."""
+        line = self._line_of((*place, *_steps(finding.field))) if self._line_of is not None else 0
+        self.findings.append(msgspec.structs.replace(finding, file=self._file, line=line))
+
+    def head(self) -> Plugin:
+        """The plugin without contributions."""
+        if (form := self.document.get("format", FORMAT)) != FORMAT:
+            self.found(
+                Finding(rule="P011", field="format", message=f"manifest format {form!r} is not known.", remedy="Upgrade Stoker.")
+            )
+        plugin, faults = _head({key: value for key, value in self.document.items() if key not in ("format", "contributions")})
+        for finding in faults:
+            self.found(finding)
+        return plugin
+
+    def contributions(self) -> list[tuple[int, Contribution]]:
+        """Those that could be read, each with its index."""
+        raw = self.document.get("contributions", [])
+        if not isinstance(raw, list | tuple):
+            finding = Finding(
+                rule="P012", field="contributions", message="It is not a list.", remedy="Write a list of contributions."
+            )
+            self.found(finding)
+            return []
+        read: list[tuple[int, Contribution]] = []
+        for index, item in enumerate(raw):
+            try:
+                read.append((index, msgspec.convert(item, type=_contribution_union())))
+            except msgspec.ValidationError as error:
+                for finding in _contribution_findings(item, error, index):
+                    self.found(finding, "contributions", index)
+        return read
+
+    def add_the_rest(self, plugin: Plugin, contributions: Sequence[tuple[int, Contribution]]) -> None:
+        """What can be said of everything else is said now: nobody wants to mend a plugin fault by fault."""
+        for finding in plugin.check():
+            if finding.field.partition("[")[0] in self.document:
+                self.found(finding)
+        for index, contribution in contributions:
+            for finding in contribution.check():
+                self.found(msgspec.structs.replace(finding, contribution=contribution.label), "contributions", index)
+
+
+def _head(head: Mapping[str, object]) -> tuple[Plugin, list[Finding]]:
+    """A plugin without contributions, and the faults of its fields; a field with a fault has a value that stands for none."""
     findings: list[Finding] = []
-    if document.get("format", FORMAT) != FORMAT:
-        findings.append(
-            Finding(rule="P011", message=f"manifest format {document['format']!r} is not known.", remedy="Upgrade Stoker.")
-        )
-    contributions: list[Contribution] = []
-    raw = document.get("contributions", [])
-    if not isinstance(raw, list | tuple):
-        findings.append(
-            Finding(rule="P012", field="contributions", message="It is not a list.", remedy="Write a list of contributions.")
-        )
-        raw = []
-    for index, item in enumerate(raw):
-        try:
-            contributions.append(msgspec.convert(item, type=_contribution_union()))
-        except msgspec.ValidationError as error:
-            findings.append(_finding(error, item if isinstance(item, Mapping) else {}, index))
-    try:
-        plugin: Plugin | None = msgspec.convert(
-            {key: value for key, value in head.items() if key in Plugin.__struct_fields__}, type=Plugin
-        )
-    except msgspec.ValidationError as error:
-        findings.append(_finding(error, {}))
-        plugin = None
-    findings.extend(
-        Finding(rule="P013", field=key, message="There is no such field.", remedy="Remove it; see the page on plugins.")
-        for key in head
-        if key not in Plugin.__struct_fields__
-    )
-    if findings or plugin is None:
-        raise InvalidPluginError(name, [msgspec.structs.replace(finding, plugin=name) for finding in findings])
-    return msgspec.structs.replace(plugin, contributions=contributions)
+    good = dict(head)
+    for field, message, remedy in struct_faults(Plugin, head):
+        name = field.partition("[")[0]
+        if name in head and name not in Plugin.__struct_fields__:
+            findings.append(Finding(rule="P013", field=name, message=message, remedy=remedy))
+        else:
+            findings.append(Finding(rule="P014", field=field, message=message, remedy=remedy))
+        if name in head:
+            good.pop(name, None)
+    return msgspec.convert({"name": "x", "version": "0", "title": "x", **good}, type=Plugin), findings
 
 
-def _finding(error: msgspec.ValidationError, document: Mapping[str, object], index: int = -1) -> Finding:
-    match = _PLACE.match(str(error))
-    path = (match["path"] or "" if match else "").removeprefix("$").removeprefix(".")
-    message = match["message"] if match else str(error)
-    point = str(document.get("point", ""))
+def _contribution_findings(item: object, error: msgspec.ValidationError, index: int = -1) -> list[Finding]:
+    """Why something is not a contribution."""
+    kinds = contribution_types()
+    document = item if isinstance(item, Mapping) else {}
+    point = document.get("point", "")
+    kind = kinds.get(point) if isinstance(point, str) else None
     ident = document.get("id") or document.get("name") or document.get("path") or ""
     label = f"{point} {ident}".strip() or (f"contributions[{index}]" if index >= 0 else "")
-    return Finding(
-        rule="P014", contribution=label, field=path, message=f"{message}.", remedy="See the extension point's page in the manual."
-    )
+    if not isinstance(item, Mapping):
+        faults = [Fault("", "it is not a map of fields.", "Write the fields of a contribution; 'point' names its class.")]
+    elif kind is None:
+        message = f"there is no extension point {point!r}." if "point" in document else "the field 'point' is missing."
+        faults = [Fault("point", message, f"{did_you_mean(str(point), kinds)}There are: {', '.join(sorted(kinds))}.")]
+    else:
+        faults = list(struct_faults(kind, document)) or [Fault("", f"{error}.", "See the extension point's page in the manual.")]
+    return [
+        Finding(rule="P014", contribution=label, field=field, message=message, remedy=remedy) for field, message, remedy in faults
+    ]
+
+
+def _steps(field: str) -> tuple[str | int, ...]:
+    """``files[0].mode`` as the keys and indexes that lead there."""
+    return tuple(int(index) if index else name for name, index in _STEP.findall(field))
 
 
 def _any_value(kind: type) -> dict[str, object]:

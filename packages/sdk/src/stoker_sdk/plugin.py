@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from stoker_sdk.model.contribution import Contribution
+from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import MAX_NAME, NAME
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,3 +39,37 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where to read more."""
     contributions: Sequence[Contribution] = ()
     """What it contributes, in any order."""
+
+    def check(self) -> Iterable[Finding]:
+        """Faults of name, version and the like; contributions are not looked at."""
+        if not NAME.fullmatch(self.name) or len(self.name) > MAX_NAME:
+            yield Finding(
+                rule="P001",
+                field="name",
+                message=f"{self.name!r} is not a name.",
+                remedy="Lower case letters, digits, dashes; at most 64.",
+            )
+        try:
+            Version(self.version)
+        except InvalidVersion:
+            yield Finding(rule="P002", field="version", message=f"{self.version!r} is not a version.", remedy="Write e.g. 1.0.0.")
+        try:
+            SpecifierSet(self.requires_stoker)
+        except InvalidSpecifier:
+            message = f"{self.requires_stoker!r} is not a version specifier."
+            yield Finding(rule="P003", field="requires_stoker", message=message, remedy="Write e.g. >=0.1,<1.")
+        for field in ("requires_plugins", "conflicts_plugins"):
+            for index, text in enumerate(getattr(self, field)):
+                try:
+                    Requirement(text)
+                except InvalidRequirement:
+                    yield Finding(
+                        rule="P004",
+                        field=f"{field}[{index}]",
+                        message=f"{text!r} is not a requirement.",
+                        remedy="Write e.g. ceph>=1.2.",
+                    )
+        if not self.title.strip():
+            yield Finding(
+                rule="P005", field="title", message="There is no title.", remedy="Say in one line what the plugin is for."
+            )

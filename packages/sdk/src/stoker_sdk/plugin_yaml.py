@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +78,9 @@ def read_yaml(path: Path) -> Plugin:
     if len(data) > MAX_BYTES:
         raise InvalidPluginError(name, [_finding(path, 0, f"it is larger than {MAX_BYTES} bytes", "Y004")])
     try:
-        document = yaml.load(data, Loader=_Loader)  # noqa: S506  a loader stricter than the safe one
+        loader = _Loader(data)
+        tree: yaml.Node | None = loader.get_single_node()
+        document = loader.construct_document(tree) if tree is not None else None
     except _Refused as error:
         raise InvalidPluginError(name, [_finding(path, error.line, error.reason, "Y002")]) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -89,7 +91,22 @@ def read_yaml(path: Path) -> Plugin:
         ) from error
     if not isinstance(document, dict):
         raise InvalidPluginError(name, [_finding(path, 1, "it is not a map of fields", "Y003")])
-    return read_manifest(document)
+    return read_manifest(document, file=path.name, line_of=lambda steps: _line_of(tree, steps))
+
+
+def _line_of(node: yaml.Node | None, steps: Sequence[str | int]) -> int:
+    """The line of the deepest step that is there."""
+    mark = node.start_mark if node is not None else None
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == step), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            mark = node.start_mark
+    return mark.line + 1 if mark is not None else 0
 
 
 def _finding(path: Path, line: int, message: str, rule: str) -> Finding:

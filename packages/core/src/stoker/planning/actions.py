@@ -104,7 +104,18 @@ def _wait_for(scope: Scope, task: tasks.WaitFor) -> WaitForAction:
         raise scope.fault(task.label, "host", "a secret cannot be a host's name.", "Use a setting that is no secret.")
     if (task.port is None) == (task.file is None):
         raise scope.fault(task.label, "port", "give either port or file.", "Remove one of the two, or add one.")
-    return WaitForAction(host=host, port=task.port, file=task.file or "", interval=task.interval)
+    port = None if task.port is None else _port(scope, task)
+    return WaitForAction(host=host, port=port, file=task.file or "", interval=task.interval)
+
+
+def _port(scope: Scope, task: tasks.WaitFor) -> int:
+    value = scope.evaluate(task.port, task.label, "port")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON does not tell 80 from 80.0
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= tasks.MAX_PORT:
+        shown = "a secret" if holds_secret(str(value)) else repr(value)
+        raise scope.fault(task.label, "port", f"{shown} is not a port.", "Give a whole number from 1 to 65535.")
+    return value
 
 
 def build_action(scope: Scope, task: tasks.Task, contents: Contents) -> Action:
@@ -160,7 +171,7 @@ def varies(task: tasks.Task | HealthCheck) -> bool:
     if isinstance(task, tasks.Script):
         values += task.arguments
     if isinstance(task, tasks.WaitFor):
-        values.append(task.host)
+        values += [task.host, task.port]
     if isinstance(task, tasks.Files):
         values += [item.content for item in task.files]
     source = condition_source(task.when)

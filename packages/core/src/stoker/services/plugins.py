@@ -16,6 +16,7 @@ from sqlalchemy import Row, delete, insert, select
 from stoker_sdk.bundle import Bundle
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.validation import check_plugin
 
 from stoker import __version__
 from stoker.db import tables
@@ -128,14 +129,12 @@ def _check(bundle: Bundle) -> None:
             f"plugin {plugin.name} {plugin.version} wants Stoker {plugin.requires_stoker}; this is {__version__}.",
             remedy="Install a version of the plugin for this Stoker.",
         )
-    findings: list[Finding] = []
+    findings: list[Finding] = [finding for finding in check_plugin(plugin) if finding.severity == "error"]
     for contribution in plugin.contributions:
-        if isinstance(contribution, Settings):
+        if isinstance(contribution, Settings) and not any(finding.rule == "V002" for finding in findings):
             findings += check_schema(plugin.name, contribution.json_schema)
     if findings:
-        raise InvalidInputError(
-            f"plugin {plugin.name}: its settings' schema is refused.", remedy=findings[0].remedy, findings=findings
-        )
+        raise InvalidInputError(f"plugin {plugin.name} is refused.", remedy=findings[0].remedy, findings=findings)
 
 
 def show(context: ServerContext, name: str, version: str) -> PluginView:

@@ -10,6 +10,7 @@ from typing import Literal
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.expression import Value
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_owner, check_selector
 
 
 class _Entry(Contribution, frozen=True, kw_only=True):
@@ -19,6 +20,10 @@ class _Entry(Contribution, frozen=True, kw_only=True):
     """The file on the node: an absolute path."""
     roles: Sequence[str] = ("*",)
     """The roles whose nodes get the entry; ``*`` for every node."""
+
+    def check(self) -> Iterable[Finding]:
+        """The selector."""
+        yield from check_selector(self.roles)
 
 
 class ConfigFile(_Entry, frozen=True, kw_only=True, tag="config_files.file"):
@@ -40,6 +45,11 @@ class ConfigFile(_Entry, frozen=True, kw_only=True, tag="config_files.file"):
         """``config_files.file PATH``."""
         return f"config_files.file {self.path}"
 
+    def check(self) -> Iterable[Finding]:
+        """Selector, owner and mode."""
+        yield from super().check()
+        yield from check_owner(self.owner, self.group, self.mode)
+
 
 class Option(_Entry, frozen=True, kw_only=True, tag="config_files.option"):
     """One value of one key; two different values at one level are a conflict."""
@@ -58,6 +68,11 @@ class Option(_Entry, frozen=True, kw_only=True, tag="config_files.option"):
         """``config_files.option PATH [section] key``."""
         place = f"[{self.section}] " if self.section else ""
         return f"config_files.option {self.path} {place}{self.key}"
+
+    def check(self) -> Iterable[Finding]:
+        """The selector, and names that stand on one line."""
+        yield from super().check()
+        yield from _check_place(self.section, self.key)
 
 
 class ListItem(_Entry, frozen=True, kw_only=True, tag="config_files.list_item"):
@@ -84,6 +99,11 @@ class ListItem(_Entry, frozen=True, kw_only=True, tag="config_files.list_item"):
         place = f"[{self.section}] " if self.section else ""
         return f"config_files.list_item {self.path} {place}{self.key}"
 
+    def check(self) -> Iterable[Finding]:
+        """The selector, and names that stand on one line."""
+        yield from super().check()
+        yield from _check_place(self.section, self.key)
+
 
 class WholeFile(_Entry, frozen=True, kw_only=True, tag="config_files.whole_file"):
     """A complete file, as text or as a Jinja2 template of the bundle; nobody else can add to it."""
@@ -105,13 +125,27 @@ class WholeFile(_Entry, frozen=True, kw_only=True, tag="config_files.whole_file"
         return f"config_files.whole_file {self.path}"
 
     def check(self) -> Iterable[Finding]:
-        """Exactly one source."""
+        """Selector, owner and mode; exactly one source."""
+        yield from super().check()
+        yield from check_owner(self.owner, self.group, self.mode)
         if (self.content is None) == (self.template is None):
             yield Finding(
                 rule="C001",
                 field="content",
                 message="Give either content or template.",
                 remedy="Remove one of the two, or add one.",
+            )
+
+
+def _check_place(section: str, key: str) -> Iterable[Finding]:
+    """Whatever the file's format is, a section and a key stand on one line."""
+    for field, text in (("section", section), ("key", key)):
+        if not text.isprintable() or (field == "key" and not text.strip()):
+            yield Finding(
+                rule="C002",
+                field=field,
+                message=f"{text!r} cannot be a {field}.",
+                remedy="Write one line of printable characters.",
             )
 
 

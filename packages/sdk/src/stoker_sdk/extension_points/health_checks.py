@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.expression import Environment
+from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_command, check_selector, check_task_id
 
 
 class HealthCheck(Contribution, frozen=True, kw_only=True, tag="health_checks"):
@@ -37,6 +39,12 @@ class HealthCheck(Contribution, frozen=True, kw_only=True, tag="health_checks"):
     def label(self) -> str:
         """``health_checks ID``."""
         return f"health_checks {self.id}"
+
+    def check(self) -> Iterable[Finding]:
+        """Id, selector and command."""
+        yield from check_task_id(self.id)
+        yield from check_selector(self.roles)
+        yield from check_command(self.run)
 
 
 POINT = ExtensionPoint(name="health_checks", combines="ordered set", contributions=(HealthCheck,))

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
+from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_constraints, check_package, check_selector
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,6 +37,15 @@ class NodePackages(Contribution, frozen=True, kw_only=True, tag="node_packages")
         """``node_packages`` with the first names."""
         names = [p if isinstance(p, str) else p.name for p in self.packages]
         return f"node_packages {', '.join(names[:3])}"
+
+    def check(self) -> Iterable[Finding]:
+        """Selector, names and constraints."""
+        yield from check_selector(self.roles)
+        for index, item in enumerate(self.packages):
+            package = Package(item) if isinstance(item, str) else item
+            place = f"packages[{index}]"
+            yield from check_package(package.name, place if isinstance(item, str) else f"{place}.name")
+            yield from check_constraints(package.version, f"{place}.version")
 
 
 POINT = ExtensionPoint(name="node_packages", combines="ordered set", contributions=(NodePackages,))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_role
 
 
 class Role(Contribution, frozen=True, kw_only=True, tag="roles"):
@@ -36,7 +37,10 @@ class Role(Contribution, frozen=True, kw_only=True, tag="roles"):
         return f"roles {self.name}"
 
     def check(self) -> Iterable[Finding]:
-        """Limits must make sense together."""
+        """Names are names, and limits make sense together."""
+        yield from check_role(self.name, "name")
+        for index, other in enumerate(self.conflicts):
+            yield from check_role(other, f"conflicts[{index}]")
         if self.max is not None and self.max < self.min:
             yield Finding(
                 rule="R001", field="max", message=f"max {self.max} is less than min {self.min}.", remedy="Raise max or lower min."

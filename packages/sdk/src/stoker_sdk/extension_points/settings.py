@@ -5,15 +5,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import msgspec
 import pydantic
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.generator import Generator
+from stoker_sdk.model.naming import did_you_mean
 
 JsonSchema: TypeAlias = Mapping[str, object]
+
+LIMITS: Final = frozenset(
+    {
+        "alias", "allow_inf_nan", "decimal_places", "default_factory", "discriminator", "examples", "ge", "gt", "le", "lt",
+        "max_digits", "max_length", "min_length", "multiple_of", "pattern", "strict", "union_mode",
+    }
+)  # fmt: skip
+"""Parameters of :func:`pydantic.Field` that ``field`` hands on."""
 
 
 class Settings(Contribution, frozen=True, kw_only=True, tag="settings"):
@@ -52,8 +61,15 @@ def field(
         length: characters of a generated password (default 32) or hex text.
         names: a CEL expression over ``settings`` that gives the host names and addresses which an ``x509`` certificate is for:
             a text or a list of texts, e.g. ``"settings.host"`` or ``"['db.example.org']"``.
-        **limits: passed to :func:`pydantic.Field`, e.g. ``ge=1``, ``pattern="..."``.
+        **limits: what else a value must be; passed to :func:`pydantic.Field`, e.g. ``ge=1``, ``pattern="..."``.
+
+    Raises:
+        TypeError: there is no such limit.
     """
+    for name in sorted(limits.keys() - LIMITS):
+        raise TypeError(
+            f"settings.field() has no limit {name!r}. {did_you_mean(name, LIMITS)}Limits: {', '.join(sorted(LIMITS))}"
+        )
     extra: dict[str, Any] = {}
     if when is not None:
         extra["x-when"] = when

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.dependency import Edge
-from stoker_sdk.model.expression import Environment, Value
+from stoker_sdk.model.expression import Environment, Expression, Value
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_command, check_owner, check_package, check_selector, check_task_id, check_unit
 
 Anchor: TypeAlias = Literal["prepare", "install", "configure", "start", "verify"]
+MAX_PORT: Final = 65535
 
 
 class Task(Contribution, frozen=True, kw_only=True):
@@ -60,7 +62,9 @@ class Task(Contribution, frozen=True, kw_only=True):
         return f"{self.__struct_config__.tag} {self.id}"
 
     def check(self) -> Iterable[Finding]:
-        """Ranges and trigger names."""
+        """Id, selector, ranges and trigger names."""
+        yield from check_task_id(self.id)
+        yield from check_selector(self.roles)
         if self.timeout <= 0:
             yield Finding(
                 rule="T001", field="timeout", message=f"{self.timeout} is not a time.", remedy="Give a number of seconds above 0."
@@ -98,6 +102,11 @@ class Shell(Task, frozen=True, kw_only=True, tag="tasks.shell"):
     directory: str = "/"
     """The working directory."""
 
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks, and the command."""
+        yield from super().check()
+        yield from check_command(self.run)
+
 
 class Script(Task, frozen=True, kw_only=True, tag="tasks.script"):
     """Runs a file of the bundle on the node; its first line (``#!``) names the interpreter."""
@@ -126,6 +135,11 @@ class Upload(Task, frozen=True, kw_only=True, tag="tasks.upload"):
     mode: str = "0644"
     """Permissions, octal."""
 
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks, and the file's owner and mode."""
+        yield from super().check()
+        yield from check_owner(self.owner, self.group, self.mode)
+
 
 class Service(Task, frozen=True, kw_only=True, tag="tasks.service"):
     """Brings a systemd unit into a state; its default id is ``service.NAME``."""
@@ -151,8 +165,11 @@ class Service(Task, frozen=True, kw_only=True, tag="tasks.service"):
             msgspec.structs.force_setattr(self, "id", f"service.{self.name}")
 
     def check(self) -> Iterable[Finding]:
-        """As for all tasks, and triggers of ``restart_on``."""
-        yield from super().check()
+        """As for all tasks, the unit's name, and triggers of ``restart_on``."""
+        faults = list(check_unit(self.name))
+        yield from faults
+        # The id made of a wrong name is not a second fault.
+        yield from (finding for finding in super().check() if finding.field != "id" or not faults)
         for index, trigger in enumerate(self.restart_on):
             yield from check_trigger(trigger, f"restart_on[{index}]")
 
@@ -164,14 +181,24 @@ class Reboot(Task, frozen=True, kw_only=True, tag="tasks.reboot"):
 class WaitFor(Task, frozen=True, kw_only=True, tag="tasks.wait_for"):
     """Waits until a TCP port answers or a file exists, seen from the node."""
 
-    port: int | None = None
-    """The TCP port."""
+    port: int | Expression | None = None
+    """The TCP port: a number, or an expression that gives one."""
     host: Value = "127.0.0.1"
     """The host of the port."""
     file: str | None = None
     """An absolute path that must exist."""
     interval: float = 1.0
     """Seconds between two looks."""
+
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks; one thing to wait for, and a port that is one."""
+        yield from super().check()
+        if (self.port is None) == (self.file is None):
+            yield Finding(rule="T008", field="port", message="it waits for one thing.", remedy="Give either port or file.")
+        if isinstance(self.port, int) and not 1 <= self.port <= MAX_PORT:
+            yield Finding(
+                rule="T007", field="port", message=f"{self.port} is not a port.", remedy="Give a number from 1 to 65535."
+            )
 
 
 class Packages(Task, frozen=True, kw_only=True, tag="tasks.packages"):
@@ -181,6 +208,12 @@ class Packages(Task, frozen=True, kw_only=True, tag="tasks.packages"):
     """Package names of the node's distribution."""
     state: Literal["present", "absent"] = "present"
     """What they shall be after the task."""
+
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks, and the packages' names."""
+        yield from super().check()
+        for index, name in enumerate(self.packages):
+            yield from check_package(name, f"packages[{index}]")
 
 
 class FileItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -205,6 +238,12 @@ class Files(Task, frozen=True, kw_only=True, tag="tasks.files"):
 
     files: Sequence[FileItem]
     """The paths, in order."""
+
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks, and each path's owner and mode."""
+        yield from super().check()
+        for index, item in enumerate(self.files):
+            yield from check_owner(item.owner, item.group, item.mode or "0644", f"files[{index}].")
 
 
 POINT = ExtensionPoint(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,16 @@ Value: TypeAlias = Scalar | Expression | Sequence[str | int | float | bool | Exp
 
 Condition: TypeAlias = Expression | str | None
 """An expression (or its CEL text) that must be true for the contribution to count; ``None`` means always."""
+
+
+_NO_TEXT: Final = (
+    "the reference to {0} has no text yet, so it cannot stand in an f-string, str() or '%s'; its value comes with a plan. "
+    "Join it with +, as in 'a ' + ref.settings.x + ' b', or write all of it in CEL, as in ref(\"'a ' + settings.x + ' b'\")"
+)
+_NO_ITEMS: Final = (
+    "the reference to {0} has no items yet; its value comes with a plan. "
+    "Write CEL, as in ref(\"settings.hosts.map(host, host + ':80')\")"
+)
 
 
 def condition_source(condition: Condition) -> str | None:
@@ -73,12 +83,24 @@ class Reference(Expression, frozen=True, forbid_unknown_fields=True):
         """Join texts or add numbers, the constant first."""
         return Reference(f"({_operand(other)} + {self.source})")
 
+    def __str__(self) -> str:
+        """Refused: the text of a reference is not the value that it will have."""
+        raise TypeError(_NO_TEXT.format(self.source))
+
+    def __format__(self, spec: str) -> str:
+        """Refused, as in an f-string: the value is not known yet."""
+        raise TypeError(_NO_TEXT.format(self.source))
+
+    def __iter__(self) -> NoReturn:
+        """Refused: without this Python would ask for item 0, 1, 2 ... without end."""
+        raise TypeError(_NO_ITEMS.format(self.source))
+
     def equals(self, other: Reference | Expression | Scalar) -> Reference:
         """A condition: this is equal to the other (``==`` itself compares the Python objects)."""
         return Reference(f"({self.source} == {_operand(other)})")
 
 
-class _Root:
+class Ref:
     """Where every reference begins: ``ref.settings``, ``ref.public``, ``ref.node``, ``ref.nodes`` ..."""
 
     settings: Final = Reference("settings")
@@ -93,7 +115,7 @@ class _Root:
         return Reference(source)
 
 
-ref: Final = _Root()
+ref: Final = Ref()
 """Writes expressions in Python."""
 
 Environment: TypeAlias = Mapping[str, Value]

@@ -22,31 +22,13 @@ from stoker_sdk.manifest import read_manifest, to_manifest
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import read_yaml
+from stoker_sdk.source.report import Report
 
 GROUP: Final = "stoker.plugins"
 """The one entry-point group of plugins."""
 
 _SECONDS: Final = 60
 _SHIPPED_ALWAYS: Final = ("README.md", "LICENSE", "CHANGELOG.md")
-
-# Runs in a process of its own: a plugin that loops, prints or exits harms nobody.
-_LOADER: Final = """\
-import sys
-from stevedore import DriverManager, exception
-from stoker_sdk.manifest import to_manifest
-import importlib, json
-group, name, target = sys.argv[1:4]
-sys.path[:0] = sys.argv[4:]
-output, sys.stdout = sys.stdout, sys.stderr
-module, _, attribute = target.partition(":")
-try:
-    plugin = DriverManager(group, name, invoke_on_load=False, warn_on_missing_entrypoint=False).driver
-    if getattr(importlib.import_module(module), attribute) is not plugin:
-        plugin = getattr(importlib.import_module(module), attribute)
-except (exception.NoMatches, exception.MultipleMatches):
-    plugin = getattr(importlib.import_module(module), attribute)
-json.dump(to_manifest(plugin), output)
-"""
 
 
 def load_folder(folder: Path) -> Plugin:
@@ -76,23 +58,30 @@ def _load_python(folder: Path) -> Plugin:
         message = f"it has {len(points)} entry points in {GROUP}; a plugin has one."
         raise _invalid(folder, "L012", message, f'Write [project.entry-points."{GROUP}"] with one line.', "pyproject.toml")
     ((name, target),) = points.items()
-    paths = [str(path) for path in (folder / "src", folder) if path.is_dir()]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    report = _report(folder, name, target)
+    if report.faults:
+        raise InvalidPluginError(folder.name, report.faults)
+    return read_manifest(report.manifest)
+
+
+def _report(folder: Path, name: str, target: str) -> Report:
+    """What the importing process says; it is a process of its own, so that a plugin that loops or exits harms nobody."""
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _LOADER, GROUP, name, target, *paths],
+            [sys.executable, "-P", "-m", "stoker_sdk.source.importing", str(folder.resolve()), GROUP, name, target],
             capture_output=True,
             timeout=_SECONDS,
             check=False,
-            env=environment,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
         raise _invalid(folder, "L013", f"importing {target} took more than {_SECONDS} s.", "Do no work on import.") from error
-    if child.returncode != 0:
-        text = child.stderr.decode(errors="replace").strip()
-        raise _invalid(folder, "L014", f"{target} cannot be imported:\n{text}", "Mend the plugin's module.")
-    return read_manifest(msgspec.json.decode(child.stdout, type=dict[str, object]))
+    try:
+        return msgspec.json.decode(child.stdout, type=Report)
+    except msgspec.DecodeError as error:
+        message = f"{target} ended the process that imports it, with status {child.returncode}."
+        raise _invalid(folder, "L016", message, "Do no work on import.") from error
 
 
 def named_files(plugin: Plugin) -> dict[str, str]:
