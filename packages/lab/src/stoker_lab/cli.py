@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import click
+import msgspec
 from stoker.cli import output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
+from stoker.errors import StokerError
 
 from stoker_lab import enrolment, machine, nodes
 
@@ -112,8 +115,17 @@ def add(as_json: bool) -> None:
         output.say("the server knows all of them already")
 
 
+def _names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The lab's nodes; nothing, not even an error, where it cannot be read."""
+    given = ctx.parent.params if ctx.parent is not None else {}
+    with contextlib.suppress(OSError, StokerError, msgspec.DecodeError):
+        found = nodes.Lab(given.get("state") or nodes.default_state_dir(), given.get("name") or "lab")
+        return [node.name for node in found.place.nodes() if node.name.startswith(incomplete)]
+    return []
+
+
 @lab.command(context_settings={"ignore_unknown_options": True})
-@click.argument("node")
+@click.argument("node", shell_complete=_names)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(node: str, command: tuple[str, ...]) -> None:
     """Log in on a node as root, or run a command there.
@@ -127,7 +139,7 @@ def ssh(node: str, command: tuple[str, ...]) -> None:
 
 
 @lab.command()
-@click.argument("node")
+@click.argument("node", shell_complete=_names)
 @click.option("--hard", is_flag=True, help="As if the power went away for a moment.")
 @output.json_option
 def reboot(node: str, hard: bool, as_json: bool) -> None:

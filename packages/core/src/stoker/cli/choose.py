@@ -1,15 +1,19 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which environment, plan, deployment or version is meant, also when a command does not say."""
+"""Which environment, plan, deployment or version is meant, also when a command does not say; and making a plan of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stoker.errors import InvalidInputError, NotFoundError
+from stoker.errors import InvalidInputError, NotFoundError, StokerError
 
 if TYPE_CHECKING:
     from stoker.client import StokerClient
+    from stoker.client.documents import FindingDocument, PlanDocument
+
+MISSING = "N001"
+"""The rule of a setting that is required and not given."""
 
 
 def environment(client: StokerClient, given: str | None) -> str:
@@ -60,3 +64,22 @@ def plugin_version(given: str) -> tuple[str, str]:
             f"plugin {given!r} is not NAME or NAME=VERSION.", remedy=f"Write e.g. {name or 'ntp'} or {name or 'ntp'}=1.0.0."
         )
     return name, version
+
+
+def new_plan(client: StokerClient, environment: str) -> PlanDocument:
+    """Make a plan; settings that are missing are told with the command that gives them."""
+    try:
+        return client.create_plan(environment)
+    except StokerError as error:
+        findings = error.data.get("findings") or []
+        error.data["findings"] = [exact_remedy(environment, finding) for finding in findings]
+        raise
+
+
+def exact_remedy(environment: str, finding: FindingDocument) -> FindingDocument:
+    """A finding with the command that mends it, where that is known here."""
+    plugin, field = finding.get("plugin"), finding.get("field")
+    if finding.get("rule") != MISSING or finding.get("contribution") != "settings" or not plugin or not field:
+        return finding
+    command = f"stoker env settings {environment} {plugin}"
+    return {**finding, "remedy": f"Give it: {command} --set {field}=VALUE (a secret: --secret {field})"}

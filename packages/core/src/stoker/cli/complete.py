@@ -50,8 +50,14 @@ def _asking(question: Callable[[StokerClient, click.Context], Iterable[str]]) ->
     return complete
 
 
+def _word(ctx: click.Context, name: str) -> str:
+    """A word of the command line; where an option that is being completed still lacks its value, click hands words on unread."""
+    arguments = [parameter.name for parameter in ctx.command.params if isinstance(parameter, click.Argument)]
+    return str(ctx.params.get(name) or dict(zip(arguments, ctx.args, strict=False)).get(name, ""))
+
+
 def _environment(client: StokerClient, ctx: click.Context) -> str:
-    named = ctx.params.get("environment") or os.environ.get("STOKER_ENV")
+    named = _word(ctx, "environment") or os.environ.get("STOKER_ENV")
     if named:
         return str(named)
     known = client.environments()
@@ -88,7 +94,7 @@ deployments = _asking(
 
 def _settings(client: StokerClient, ctx: click.Context) -> Iterable[str]:
     """The names of the settings of the plugin that the command names."""
-    environment, (plugin, _, version) = _environment(client, ctx), str(ctx.params.get("plugin") or "").partition("=")
+    environment, (plugin, _, version) = _environment(client, ctx), _word(ctx, "plugin").partition("=")
     enabled = client.environment_plugins(environment) if environment else []
     schemas = [found.get("settings_schema") for found in enabled if found["name"] == plugin and not version]
     if not schemas:

@@ -33,7 +33,7 @@ def deploy(environment: str | None, plan_id: str | None, yes: bool, watch: bool,
     chosen = choose.environment(client, environment)
     if not yes:
         asking.needs_terminal(f"deploy {chosen}", remedy="Read the plan, then add --yes.")
-    plan = client.plan(plan_id) if plan_id else client.create_plan(chosen)
+    plan = client.plan(plan_id) if plan_id else choose.new_plan(client, chosen)
     if not as_json and not show_plan(client, plan) and not yes:
         return 0
     if not yes:

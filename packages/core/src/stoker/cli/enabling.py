@@ -96,14 +96,13 @@ def enable(
         before = next((found for found in client.environment_plugins(environment) if found["name"] == name), None)
         settings = values.merge(before.get("settings", {}) if before else {}, values.read_file(file) if file else {})
         settings = values.apply(settings, assignments, settings_schema(client, name, version, before))
-        settings = values.merge(settings, values.read_secrets(secrets))
-        settings = values.merge(settings, values.read_secret_files(secret_files))
+        settings = values.with_secrets(settings, secrets, secret_files)
     enabled = client.enable_plugin(environment, name, version=version or None, settings=settings)
     if as_json:
         output.write_json(enabled)
         return
     output.say(f"enabled {name} {enabled.get('version', '')} in {environment}")
-    show_problems(enabled)
+    show_problems(environment, enabled)
 
 
 @click.command(cls=Command)
@@ -162,8 +161,7 @@ def settings(
     if assignments or unset or file is not None or secrets or secret_files:
         wanted = values.read_file(file) if file is not None else values.without(found.get("settings", {}), unset)
         wanted = values.apply(wanted, assignments, settings_schema(client, plugin, found.get("version", ""), found))
-        wanted = values.merge(wanted, values.read_secrets(secrets))
-        wanted = values.merge(wanted, values.read_secret_files(secret_files))
+        wanted = values.with_secrets(wanted, secrets, secret_files)
         found = client.enable_plugin(environment, plugin, settings=wanted)
         if not as_json:
             output.say(
@@ -173,7 +171,7 @@ def settings(
         output.write_json(found)
         return
     settings_view.show(found)
-    show_problems(found)
+    show_problems(environment, found)
 
 
 def _enabled(client: StokerClient, environment: str, plugin: str) -> EnabledPluginDocument:
@@ -207,7 +205,7 @@ def settings_schema(
     return client.plugin(name, version or versions[0]).get("settings_schema") or None
 
 
-def show_problems(plugin: EnabledPluginDocument) -> None:
+def show_problems(environment: str, plugin: EnabledPluginDocument) -> None:
     """What is still missing before a plan can be made."""
     problems = plugin.get("problems") or []
     if problems:
@@ -216,5 +214,5 @@ def show_problems(plugin: EnabledPluginDocument) -> None:
             "yellow",
         )
         for problem in problems:
-            for line in finding_lines(problem):
+            for line in finding_lines(choose.exact_remedy(environment, problem)):
                 output.say(line)

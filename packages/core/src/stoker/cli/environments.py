@@ -90,7 +90,7 @@ def show(environment: str, as_json: bool) -> None:
         empty=f"None. Enable one with 'stoker env enable {found['name']} PLUGIN'.",
     )
     for plugin in plugins:
-        enabling.show_problems(plugin)
+        enabling.show_problems(found["name"], plugin)
     output.say("\nRoles", "bold")
     output.table(
         ("NAME", "PLUGIN", "NODES", "TITLE"),

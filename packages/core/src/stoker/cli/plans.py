@@ -49,7 +49,7 @@ def create(environment: str | None, node: str, everything: bool, as_json: bool) 
       stoker plan create lab --node n1
     """
     client = connect()
-    made = client.create_plan(choose.environment(client, environment))
+    made = choose.new_plan(client, choose.environment(client, environment))
     show_plan(client, made, node=node, everything=everything, as_json=as_json)
 
 

@@ -66,16 +66,22 @@ def without(settings: Mapping[str, object], keys: Iterable[str]) -> Settings:
         *parents, last = key.split(".")
         holder: object = result
         for part in parents:
-            holder = holder.get(part) if isinstance(holder, dict) else None
+            holder = _inside(holder, part)
         if not isinstance(holder, dict) or last not in holder:
             raise InvalidInputError(f"setting {key} is not set.", remedy="'stoker env settings ENV PLUGIN' shows what is.")
         del holder[last]
     return result
 
 
-def read_secrets(keys: Iterable[str]) -> Settings:
-    """Ask for each secret without showing it; from standard input one line each if that is not a terminal."""
-    result: Settings = {}
+def with_secrets(settings: Mapping[str, object], keys: Iterable[str], files: Iterable[str]) -> Settings:
+    """Settings with secrets on top: asked for without showing them (or a line of standard input each), or from KEY=FILE."""
+    result = copy.deepcopy(dict(settings))
+    _ask(result, keys)
+    _read(result, files)
+    return result
+
+
+def _ask(settings: Settings, keys: Iterable[str]) -> None:
     for key in keys:
         if sys.stdin.isatty():
             value = click.prompt(key, hide_input=True, confirmation_prompt=True, err=True)
@@ -85,13 +91,11 @@ def read_secrets(keys: Iterable[str]) -> Settings:
             raise InvalidInputError(
                 f"no value was given for the secret {key}.", remedy="Type it, or pipe it in: one line for each --secret."
             )
-        _put(result, key, value)
-    return result
+        _put(settings, key, value)
 
 
-def read_secret_files(assignments: Iterable[str]) -> Settings:
+def _read(settings: Settings, assignments: Iterable[str]) -> None:
     """Secrets from files: of one line without its end, of several (PEM) as they are."""
-    result: Settings = {}
     for assignment in assignments:
         key, _, name = assignment.partition("=")
         if not key or not name:
@@ -110,8 +114,7 @@ def read_secret_files(assignments: Iterable[str]) -> Settings:
             raise InvalidInputError(
                 f"the secret {key} cannot be read from {name}: it is empty.", remedy="Name the file that has it."
             )
-        _put(result, key, value)
-    return result
+        _put(settings, key, value)
 
 
 def merge(settings: Mapping[str, object], further: Mapping[str, object]) -> Settings:
@@ -124,14 +127,28 @@ def merge(settings: Mapping[str, object], further: Mapping[str, object]) -> Sett
 
 
 def _put(settings: Settings, key: str, value: object) -> None:
+    """Set what a dotted key names: groups are made on the way, a number goes to an item that the list has."""
     *parents, last = key.split(".")
-    holder = settings
+    holder: object = settings
     for part in parents:
-        inner = holder.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise InvalidInputError(f"setting {key}: {part} is not an object.", remedy=f"Set {part} as a whole.")
+        inner = holder.setdefault(part, {}) if isinstance(holder, dict) else _inside(holder, part)
+        if not isinstance(inner, dict | list):
+            raise InvalidInputError(
+                f"setting {key}: there is nothing at {part} that holds further settings.", remedy="Set the whole list or group."
+            )
         holder = inner
-    holder[last] = value
+    if isinstance(holder, dict):
+        holder[last] = value
+    elif isinstance(holder, list) and last.isdigit() and int(last) < len(holder):
+        holder[int(last)] = value
+    else:
+        raise InvalidInputError(f"setting {key}: the list has no item {last}.", remedy="Set the whole list.")
+
+
+def _inside(holder: object, part: str) -> object:
+    if isinstance(holder, dict):
+        return holder.get(part)
+    return holder[int(part)] if isinstance(holder, list) and part.isdigit() and int(part) < len(holder) else None
 
 
 def _value(key: str, text: str, *, as_it_is: bool) -> object:
