@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 COLUMNS = ("SETTING", "VALUE", "FROM", "TYPE", "TITLE")
 _TYPES = {"string": "text", "array": "list", "object": "group"}
 _CHOICES = 6
+_DEPTH = 6
+"""Groups inside groups are gone into so far; a schema may refer to itself."""
 
 
 class Row(NamedTuple):
@@ -92,7 +94,7 @@ class _Table:
             yield self._secret(field, place, value, required=required, active=active)
             for name, part in public.items() if isinstance(public, dict) else ():
                 yield Row(f"{place}.{name}", shown(part), "public", "text", "")
-        elif fields(self._schema, field):
+        elif fields(self._schema, field) and place.count(".") < _DEPTH:
             yield from self.group(field, f"{place}.", value, given, public, active=active)
         elif fields(self._schema, inside) and isinstance(value, list) and value:
             for number, item in enumerate(value):

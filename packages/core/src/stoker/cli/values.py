@@ -132,7 +132,7 @@ def _put(settings: Settings, key: str, value: object) -> None:
     holder: object = settings
     for part in parents:
         inner = holder.setdefault(part, {}) if isinstance(holder, dict) else _inside(holder, part)
-        if not isinstance(inner, dict | list):
+        if not isinstance(inner, dict | list) or "$secret" in inner:
             raise InvalidInputError(
                 f"setting {key}: there is nothing at {part} that holds further settings.", remedy="Set the whole list or group."
             )
