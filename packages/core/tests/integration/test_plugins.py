@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select
 from stoker.db import tables
 from stoker.services.context import ServerContext
 from stoker_sdk import ref
-from stoker_sdk.extension_points import config_files, settings, tasks
+from stoker_sdk.extension_points import config_files, node_packages, settings, tasks
 
 MakeBundle = Callable[..., bytes]
 PLANTED = "planted-secret-7f3a9c"
@@ -120,6 +120,17 @@ def test_a_broken_or_hostile_bundle_installs_nothing(
     assert refused.json()["remedy"]
     assert (rows_of(server_context), files_of(server_context)) == (0, [])
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_plugin_that_check_refuses_is_not_installed(
+    client: TestClient, server_context: ServerContext, make_bundle: MakeBundle
+) -> None:
+    bad = node_packages.NodePackages(roles=["*"], packages=["bad; rm -rf"])
+    refused = client.post("/api/plugins", content=make_bundle(bad, tasks.Shell(id="a b", roles=["web"], run="true")))
+    assert refused.status_code == 422
+    # A role of another plugin is only a warning, and no reason to refuse.
+    assert [(item["rule"], item["field"]) for item in refused.json()["findings"]] == [("F008", "packages[0]"), ("T005", "id")]
+    assert (rows_of(server_context), files_of(server_context)) == (0, [])
 
 
 def test_an_upload_that_is_too_large_is_refused(client: TestClient, server_context: ServerContext) -> None:

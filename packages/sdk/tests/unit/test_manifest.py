@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ from stoker_sdk.extension_points import settings as settings_point
 from stoker_sdk.manifest import manifest_schema, read_manifest, to_manifest
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.dependency import Dependency
-from stoker_sdk.model.expression import Expression, ref
+from stoker_sdk.model.expression import Expression, Reference, ref
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import read_yaml
 
@@ -67,7 +68,7 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     tasks.Script: st.builds(tasks.Script, id=TEXT, source=TEXT, arguments=st.lists(VALUE, max_size=2), **TASK),
     tasks.Upload: st.builds(tasks.Upload, id=TEXT, source=TEXT, path=TEXT, **TASK),
     tasks.Reboot: st.builds(tasks.Reboot, id=TEXT, **TASK),
-    tasks.WaitFor: st.builds(tasks.WaitFor, id=TEXT, port=st.none() | st.integers(1, 9), host=VALUE, **TASK),
+    tasks.WaitFor: st.builds(tasks.WaitFor, id=TEXT, port=st.none() | st.integers(1, 9) | EXPRESSION, host=VALUE, **TASK),
 }
 
 
@@ -113,3 +114,16 @@ def test_a_reference_becomes_its_expression() -> None:
     (read,) = read_manifest(manifest).contributions
     assert isinstance(read, files.Option)
     assert read.value == Expression('(settings.text + "!")')
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda it: f"{it} x", lambda it: f"{it!s:>4}", str, "%s".__mod__, "{}".format, list],
+)
+def test_a_reference_has_no_text(write: Callable[[Reference], object]) -> None:
+    with pytest.raises(TypeError, match=r"the reference to settings.text .* ref\("):
+        write(ref.settings.text)
+
+
+def test_a_reference_can_be_shown() -> None:
+    assert repr(ref.settings.text) == "Reference(source='settings.text')"

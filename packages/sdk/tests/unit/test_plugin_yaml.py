@@ -59,3 +59,60 @@ def test_every_fault_is_found_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidPluginError) as caught:
         read_yaml(write(tmp_path, text))
     assert sorted(finding.rule for finding in caught.value.findings) == ["P013", "P014", "P014", "P014"]
+
+
+WRONG = """\
+name: Hello
+version: one
+titel: Hello
+contributions:
+- {point: roles, name: web}
+- point: roles
+  name: x
+  sise: 1
+- point: taks.shell
+- point: tasks.shell
+  id: a
+  roles: "*"
+  run: {$cel: settings.x}
+  phase: instal
+  environment: {A: {$cal: x}}
+- point: tasks.files
+  id: b
+  roles: ["*"]
+  files:
+  - path: /x
+  - path: /y
+    mod: "0644"
+- point: tasks.shell
+  id: a b
+  roles: ["*"]
+  run: "true"
+"""
+
+
+def test_what_does_not_fit_is_told_with_its_line_and_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPluginError) as caught:
+        read_yaml(write(tmp_path, WRONG))
+    found = {(finding.rule, finding.field, finding.line): finding for finding in caught.value.findings}
+    assert set(found) == {
+        ("P001", "name", 1),
+        ("P002", "version", 2),
+        ("P013", "titel", 3),
+        ("P014", "", 1),
+        ("P014", "sise", 8),
+        ("P014", "point", 9),
+        ("P014", "roles", 12),
+        ("P014", "run", 13),
+        ("P014", "phase", 14),
+        ("P014", "environment.A", 15),
+        ("P014", "files[1].mod", 22),
+        ("T005", "id", 24),
+    }
+    assert {finding.file for finding in found.values()} == {"plugin.yaml"}
+    assert "There are: conflicts, description, max" in found["P014", "sise", 8].remedy
+    assert found["P014", "point", 9].remedy.startswith("Did you mean 'tasks.shell'? There are: config_files.file, ")
+    assert found["P014", "run", 13].message == "an expression cannot stand here."
+    assert found["P014", "phase", 14].remedy.startswith("Did you mean 'install'?")
+    assert found["P014", "files[1].mod", 22].remedy.startswith("Did you mean 'mode'?")
+    assert found["P013", "titel", 3].remedy.startswith("Did you mean 'title'?")

@@ -24,6 +24,9 @@ build-backend = "hatchling.build"
 
 [tool.hatch.build.targets.wheel]
 packages = ["src/stoker_plugin_$module"]
+
+[tool.pytest.ini_options]
+pythonpath = ["src"]
 """)
 
 _PLUGIN: Final = Template('''\
@@ -71,9 +74,11 @@ _README: Final = Template("""\
 A plugin for Stoker.
 
     stoker-plugin check
-    stoker-plugin build
+${test}    stoker-plugin build
     stoker plugins install $name-0.1.0.stoker
 """)
+
+_RUN_THE_TEST: Final = "    python -m pytest\n"
 
 _YAML: Final = Template("""\
 name: $name
@@ -111,11 +116,11 @@ def new_plugin(name: str, *, yaml: bool = False) -> dict[str, str]:
         "class_name": "".join(word.capitalize() for word in words),
     }
     if yaml:
-        return {"plugin.yaml": _YAML.substitute(values), "README.md": _README.substitute(values)}
+        return {"plugin.yaml": _YAML.substitute(values), "README.md": _README.substitute(values, test="")}
     module = values["module"]
     return {
         "pyproject.toml": _PROJECT.substitute(values),
         f"src/stoker_plugin_{module}/__init__.py": _PLUGIN.substitute(values),
         f"tests/test_{module}.py": _TEST.substitute(values),
-        "README.md": _README.substitute(values),
+        "README.md": _README.substitute(values, test=_RUN_THE_TEST),
     }
