@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from stoker.api.listing import Listing
-from stoker.services import checks, deployments
+from stoker.services import checks, deployments, starting
 from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
 from stoker.services.deployments import AttemptView, DeploymentView
@@ -34,12 +34,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer: Literal["done", "rerun"]
 
 
-@post("/environments/{env:str}/deployments", sync_to_thread=True, status_code=HTTP_201_CREATED)
-def start_deployment(
+@post("/environments/{env:str}/deployments", status_code=HTTP_201_CREATED)
+async def start_deployment(
     context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewDeployment]
 ) -> DeploymentView:
     """Carry out a plan."""
-    return deployments.start(context, env, data.plan)
+    return await context.at_length(starting.start, context, env, data.plan)
 
 
 @get("/environments/{env:str}/deployments", sync_to_thread=True)
@@ -68,10 +68,10 @@ def stop_deployment(context: NamedDependency[ServerContext], deployment: FromPat
     return deployments.stop(context, deployment)
 
 
-@post("/deployments/{deployment:str}/retry", sync_to_thread=True, status_code=HTTP_201_CREATED)
-def retry_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
+@post("/deployments/{deployment:str}/retry", status_code=HTTP_201_CREATED)
+async def retry_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """Go on from what failed, as a new deployment."""
-    return deployments.retry(context, deployment)
+    return await context.at_length(starting.retry, context, deployment)
 
 
 @post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK)
@@ -80,10 +80,10 @@ def answer_question(context: NamedDependency[ServerContext], deployment: FromPat
     return deployments.answer(context, deployment, data.node, data.task, data.answer)
 
 
-@post("/environments/{env:str}/checks", sync_to_thread=True, status_code=HTTP_200_OK)
-def run_checks(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[CheckView]:
+@post("/environments/{env:str}/checks", status_code=HTTP_200_OK)
+async def run_checks(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[CheckView]:
     """Run the environment's health checks now."""
-    return Listing(checks.run(context, env))
+    return Listing(await context.at_length(checks.run, context, env))
 
 
 router = Router(

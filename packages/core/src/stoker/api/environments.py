@@ -85,8 +85,8 @@ def show_environment_plugin(
     return enablement.show(context, env, plugin)
 
 
-@put("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
-def enable_plugin(
+@put("/{env:str}/plugins/{plugin:str}")
+async def enable_plugin(
     context: NamedDependency[ServerContext],
     env: FromPath[str],
     plugin: FromPath[str],
@@ -95,13 +95,13 @@ def enable_plugin(
     """Enable a plugin, or change its version or settings."""
     wanted = data or EnableRequest()
     given = None if wanted.settings is None else msgspec.json.decode(msgspec.json.encode(wanted.settings))
-    return enablement.enable(context, env, plugin, wanted.version, given)
+    return await context.at_length(enablement.enable, context, env, plugin, wanted.version, given)
 
 
-@delete("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, status_code=HTTP_200_OK)
-def disable_plugin(context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]) -> DisableAnswer:
+@delete("/{env:str}/plugins/{plugin:str}", status_code=HTTP_200_OK)
+async def disable_plugin(context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]) -> DisableAnswer:
     """Disable a plugin: gone at once, or with the next deployment if something of it was deployed."""
-    left = enablement.disable(context, env, plugin)
+    left = await context.at_length(enablement.disable, context, env, plugin)
     return DisableAnswer(state="gone" if left is None else left.state)
 
 

@@ -39,10 +39,10 @@ def remove_node(context: NamedDependency[ServerContext], node: FromPath[str]) ->
     nodes.remove(context, node)
 
 
-@post("/{node:str}/refresh", sync_to_thread=True, status_code=HTTP_200_OK)
-def refresh_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
+@post("/{node:str}/refresh", status_code=HTTP_200_OK)
+async def refresh_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
     """Connect to a node and read its facts; the first host key that it shows is trusted."""
-    return nodes.refresh(context, node)
+    return await context.at_length(nodes.refresh, context, node)
 
 
 @post("/{node:str}/forget-host-key", sync_to_thread=True, status_code=HTTP_200_OK)

@@ -17,10 +17,10 @@ from stoker.services.plan_views import ExplainView, FileView, PackageView, TaskV
 from stoker.services.plans import PlanView
 
 
-@post("/environments/{env:str}/plans", sync_to_thread=True)
-def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
+@post("/environments/{env:str}/plans")
+async def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
     """Look at the environment's nodes and plan."""
-    return plans.create_plan(context, env)
+    return await context.at_length(plans.create_plan, context, env)
 
 
 @get("/environments/{env:str}/plans", sync_to_thread=True)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
@@ -34,7 +33,7 @@ async def install_plugin(context: NamedDependency[ServerContext], request: Reque
         data += chunk
         if len(data) > limit:
             raise UploadTooLargeError(detail=f"the bundle is larger than {limit} bytes, the server's max_upload_bytes.")
-    view, new = await asyncio.to_thread(plugins.install, context, bytes(data))
+    view, new = await context.at_length(plugins.install, context, bytes(data))
     return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
 

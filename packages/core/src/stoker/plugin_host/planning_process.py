@@ -12,6 +12,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from typing import Final, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
 from stoker_sdk.model.finding import Finding
@@ -26,6 +27,11 @@ _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "HOME", "SYSTEMROOT
 
 Function = Literal["plan", "check", "watch"]
 _WORK: Final[dict[Function, str]] = {"plan": "the plan", "check": "the check of plugins", "watch": "the look at contributions"}
+
+
+AT_ONCE: Final = max(2, len(os.sched_getaffinity(0)))
+"""How many planning processes there are at once: more would not be faster, and each may take all of its memory."""
+_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +50,7 @@ class _Refusal(msgspec.Struct):
 
 
 async def run_in_process(function: Function, payload: bytes, limits: Limits | None = None) -> bytes:
-    """Do one piece of planning in a process of its own.
+    """Do one piece of planning in a process of its own, as soon as fewer than ``AT_ONCE`` others do so.
 
     Args:
         function: ``plan`` (Snapshot -> Plan), ``check`` (list of PluginInput -> list of Finding) or ``watch``
@@ -59,7 +65,11 @@ async def run_in_process(function: Function, payload: bytes, limits: Limits | No
         PlanningError: it was refused, with findings; or a limit was reached, and the finding names the plugin and the file or
             field that was worked on.
     """
-    limits = limits or Limits()
+    async with _GATES.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
+        return await _run(function, payload, limits or Limits())
+
+
+async def _run(function: Function, payload: bytes, limits: Limits) -> bytes:
     with tempfile.TemporaryFile() as notes:
         notes.truncate(NOTE_BYTES)
         process = await asyncio.create_subprocess_exec(

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from stoker.config import ServerConfig
 from stoker.db.database import Database
@@ -17,6 +18,13 @@ from stoker.plugin_host.store import PluginStore
 from stoker.transport import Transport
 
 T = TypeVar("T")
+P = ParamSpec("P")
+LONG_AT_ONCE: Final = 32
+"""How many pieces of long work (plans, checks, looks at nodes) go on at once; further ones wait their turn."""
+
+
+def _long_work() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=LONG_AT_ONCE, thread_name_prefix="long-work")
 
 
 @dataclass(kw_only=True)
@@ -31,6 +39,12 @@ class ServerContext:
     orchestrator: Orchestrator | None = None
     loop: asyncio.AbstractEventLoop | None = None
     """The server's event loop, once it runs."""
+    long_work: ThreadPoolExecutor = field(default_factory=_long_work)
+    """Threads for work that waits for planning processes or nodes: those that answer reads are never taken for it."""
+
+    async def at_length(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do long synchronous work apart from the threads that answer other requests."""
+        return await asyncio.get_running_loop().run_in_executor(self.long_work, lambda: work(*args, **kwargs))
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work from a handler's thread and wait for its result; without a server's loop, in a loop of its own."""
