@@ -4,15 +4,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import os
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stoker_sdk.bundle import open_bundle, write_bundle
 from stoker_sdk.errors import InvalidBundleError
 from stoker_sdk.source import build_bundle
@@ -79,11 +84,27 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     "link": (lambda: pack([manifest(), (link(), b"/etc/passwd")]), {"B007"}),
     "encrypted": (encrypted, {"B008"}),
     "bomb": (lambda: pack([manifest(), ("files/a", bytes(8 * 1024 * 1024))]), {"B006"}),
+    "bomb of many": (lambda: pack([manifest(), *((f"files/{n}", bytes(1024 * 1024)) for n in range(50))]), {"B006"}),
+    "file and folder": (lambda: pack([manifest(), ("files/a", b"x"), ("files/a/b", b"y")]), {"B005"}),
+    "long name": (lambda: pack([manifest(), (f"files/{'n' * 300}", b"x")]), {"B004"}),
+    "long path": (lambda: pack([manifest(), (f"files/{'n/' * 600}x", b"x")]), {"B004"}),
+    "key twice": (lambda: pack([("manifest.json", b'{"format": 1, "name": "a", "name": "b", "version": "1"}')]), {"B011"}),
+    "no number": (lambda: pack([("manifest.json", json.dumps({**MANIFEST, "x": float("nan")}).encode())]), {"B011"}),
+    "large number": (lambda: pack([manifest(x=10**30)]), {"B011"}),
+    "larger number": (lambda: pack([("manifest.json", b'{"x": 1e999}')]), {"B011"}),
+    "half a character": (lambda: pack([manifest(title="\ud800")]), {"B011"}),
+    "UTF-16": (lambda: pack([("manifest.json", json.dumps(MANIFEST).encode("utf-16"))]), {"B011"}),
+    "deep": (lambda: pack([("manifest.json", b'{"x":' * 300 + b"1" + b"}" * 300)]), {"B011"}),
+    "deeper": (lambda: pack([("manifest.json", b"[" * 200_000)]), {"B011"}),
+    "large manifest": (lambda: pack([manifest(description=os.urandom(13 * 2**20).hex())]), {"B006"}),
     "many": (lambda: pack([manifest(), *((f"files/{n}", b"") for n in range(10_001))]), {"B006"}),
     "manifest not JSON": (lambda: pack([("manifest.json", b"{")]), {"B011"}),
     "manifest not fitting": (lambda: pack([manifest(contributions=[{"point": "nothing"}])]), {"B012"}),
     "no manifest": (lambda: pack([("files/a", b"a")]), {"B002"}),
 }
+
+
+GOOD = pack([manifest(), ("files/a", b"a" * 100), ("files/b/c", b"b")])
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -104,6 +125,45 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert bundle.executables == {"b.sh"}
     bundle.extract(tmp_path / "out")
     assert (tmp_path / "out/files/b.sh").stat().st_mode & 0o777 == 0o755
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 40))
+def test_whatever_is_changed_in_a_bundle_it_is_read_or_refused(changes: list[tuple[int, int]], cut: int) -> None:
+    data = bytearray(GOOD[: len(GOOD) - cut])
+    for place, value in changes:
+        data[place % len(data)] = value
+    with contextlib.suppress(InvalidBundleError):
+        opened = open_bundle(bytes(data))
+        for name in opened.names():
+            opened.read(name)
+
+
+def test_a_large_bundle_is_checked_and_unpacked_in_little_memory(tmp_path: Path) -> None:
+    noise = os.urandom(256 * 1024) * 32
+    members = [manifest(), *((f"files/{number}", noise[number:] + bytes(number)) for number in range(8))]
+    (tmp_path / "large.stoker").write_bytes(pack(members))
+    del members
+    tracemalloc.start()
+    bundle = open_bundle(tmp_path / "large.stoker")
+    bundle.extract(tmp_path / "out")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * 1024 * 1024
+    assert (tmp_path / "out/files/3").read_bytes() == noise[3:] + bytes(3) == bundle.read("3")
+
+
+def test_a_bundle_that_changes_after_it_was_opened_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.stoker"
+    file.write_bytes(pack([manifest(), ("files/a", b"a")]))
+    bundle = open_bundle(file)
+    file.write_bytes(pack([manifest(), ("files/a", b"b")]))
+    for use in (lambda: bundle.read("a"), lambda: bundle.extract(tmp_path / "out")):
+        with pytest.raises(InvalidBundleError) as caught:
+            use()
+        assert caught.value.rule == "B010"
+    with pytest.raises(KeyError):
+        bundle.read("b")
 
 
 def test_a_link_that_leaves_the_folder_is_not_packed(tmp_path: Path) -> None:
