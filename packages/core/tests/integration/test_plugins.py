@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,57 @@ def test_a_broken_or_hostile_bundle_installs_nothing(
     assert refused.json()["remedy"]
     assert (rows_of(server_context), files_of(server_context)) == (0, [])
     assert not list(tmp_path.rglob("escaped"))
+
+
+def packed(manifest: bytes, files: dict[str, bytes] | None = None) -> bytes:
+    """A bundle as ``stoker-plugin build`` would never make it, with right sums."""
+    members = {"manifest.json": manifest, **{f"files/{path}": data for path, data in (files or {}).items()}}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in members.items())
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in {**members, "SHA256SUMS": sums.encode()}.items():
+            archive.writestr(path, data)
+    return out.getvalue()
+
+
+def described(version: str = "1.0.0", **schema: object) -> bytes:
+    contributions = [{"point": "settings", "schema": {"type": "object", **schema}}] if schema else []
+    return json.dumps({"format": 1, "name": "odd", "version": version, "title": "t", "contributions": contributions}).encode()
+
+
+ODD: dict[str, bytes] = {
+    "version abc": packed(described("abc")),
+    "version like a leftover": packed(described("1.0.tmp")),
+    "file and folder": packed(described(), {"a": b"x", "a/b": b"y"}),
+    "long name": packed(described(), {"n" * 300: b"x"}),
+    "half a character": packed(described().replace(b'"t"', b'"t\\ud800"')),
+    "key twice": packed(described().replace(b'"title"', b'"name": "odd2", "title"')),
+    "no number": packed(described(properties={"a": {"default": float("nan")}})),
+    "large number": packed(described(properties={"a": {"default": 10**30}})),
+    "circle": packed(described(**{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}})),
+    "many": packed(described(), {str(number): bytes(1024 * 1024) for number in range(40)}),
+}
+
+
+@pytest.mark.parametrize("fault", ODD)
+def test_an_odd_bundle_is_refused_or_taken_and_nothing_stays_of_a_refused_one(
+    client: TestClient, server_context: ServerContext, fault: str
+) -> None:
+    answer = client.post("/api/plugins", content=ODD[fault])
+    assert client.get("/api/plugins").status_code == 200
+    assert answer.status_code in (201, 422), answer.text
+    if fault != "circle":
+        assert answer.status_code == 422, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["remedy"]
+        assert (rows_of(server_context), files_of(server_context)) == (0, [])
+
+
+def test_a_schema_that_is_only_true_or_false_is_taken(client: TestClient) -> None:
+    answer = client.post("/api/plugins", content=packed(described(properties={"a": True, "b": {"anyOf": [True, False]}})))
+    assert answer.status_code == 201, answer.text
+    client.post("/api/environments", json={"name": "e"})
+    assert client.put("/api/environments/e/plugins/odd", json={"settings": {"a": 1}}).status_code == 200
 
 
 def test_a_plugin_that_check_refuses_is_not_installed(

@@ -4,36 +4,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import ClientException
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from stoker.api.listing import Listing
+from stoker.errors import StokerError
 from stoker.services import plugins
 from stoker.services.context import ServerContext
 from stoker.services.plugins import PluginView
 
 
-class UploadTooLargeError(ClientException):
+class UploadTooLargeError(StokerError):
     """More bytes than the server takes."""
 
-    status_code = HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    status = HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    kind = "upload-too-large"
 
 
 @post("/", request_max_body_size=None)
 async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:
     """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
     limit = context.config.max_upload_bytes
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise UploadTooLargeError(detail=f"the bundle is larger than {limit} bytes, the server's max_upload_bytes.")
-    view, new = await context.at_length(plugins.install, context, bytes(data))
+    with context.store.receive() as upload:
+        async for chunk in request.stream():
+            upload.write(chunk)
+            if upload.tell() > limit:
+                raise UploadTooLargeError(
+                    f"the bundle is larger than {limit} bytes.",
+                    remedy="Make it smaller, or raise max_upload_bytes in the server's configuration.",
+                )
+        upload.flush()
+        view, new = await context.at_length(plugins.install, context, Path(upload.name))
     return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from stoker_sdk import bundle
 from stoker_sdk.bundle import Bundle
@@ -24,41 +26,48 @@ class PluginStore:
     def __init__(self, root: Path) -> None:
         """Use the folder ``root``; it is made when the first plugin comes."""
         self.root = root
+        self.incoming = root.with_name("incoming")
+
+    def receive(self) -> IO[bytes]:
+        """A file with a name for a bundle that comes in; it is gone when it is closed."""
+        self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return tempfile.NamedTemporaryFile(dir=self.incoming)
 
     def folder(self, name: str, version: str) -> Path:
         """Where a plugin version is."""
         return self.root / name / version
 
-    def open(self, data: bytes) -> Bundle:
+    def open(self, source: Path | bytes) -> Bundle:
         """Check a bundle completely.
 
         Raises:
             InvalidBundleError: it is broken, was tampered with, or is hostile.
         """
-        return bundle.open_bundle(data, name="upload")
+        return bundle.open_bundle(source, name="upload")
 
-    def install(self, data: bytes) -> Bundle:
-        """Check a bundle and unpack it; complete or not at all.
+    def install(self, opened: Bundle) -> None:
+        """Unpack a bundle that was opened; complete or not at all.
 
         Raises:
-            InvalidBundleError: it is broken, was tampered with, or is hostile.
+            InvalidBundleError: it was changed since it was opened.
         """
-        opened = self.open(data)
         final = self.folder(opened.plugin.name, opened.plugin.version)
         temporary = final.with_name(f"{final.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
             opened.extract(temporary)
-            (temporary / BUNDLE_FILE).write_bytes(data)
+            if isinstance(opened.source, bytes):
+                (temporary / BUNDLE_FILE).write_bytes(opened.source)
+            else:
+                shutil.copyfile(opened.source, temporary / BUNDLE_FILE)
             if final.exists():
                 shutil.rmtree(final)  # left over from an installation that never reached the database
             os.replace(temporary, final)  # noqa: PTH105  says that it replaces
-        except OSError:
+        except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             self._remove_if_empty(final.parent)
             raise
-        return opened
 
     def blob(self, name: str, version: str, path: str) -> bytes:
         """A shipped file of a plugin, by its path in the plugin's folder.
@@ -92,6 +101,7 @@ class PluginStore:
     def sweep(self, installed: Collection[tuple[str, str]]) -> list[str]:
         """Delete what an interrupted installation or removal left: every folder that no row names."""
         swept = []
+        shutil.rmtree(self.incoming, ignore_errors=True)
         for plugin in sorted(self.root.iterdir()) if self.root.is_dir() else ():
             for version in sorted(plugin.iterdir()):
                 if (plugin.name, version.name) not in installed:

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -66,7 +67,7 @@ class _Manifest(msgspec.Struct):
     contributions: list[dict[str, object]] = []
 
 
-def install(context: ServerContext, data: bytes) -> tuple[PluginView, bool]:
+def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, bool]:
     """Install a bundle; the second value says whether anything was new.
 
     Raises:
@@ -74,13 +75,13 @@ def install(context: ServerContext, data: bytes) -> tuple[PluginView, bool]:
         InvalidInputError: it does not fit this server.
         ConflictError: the same version with other contents is installed.
     """
-    bundle = context.store.open(data)
+    bundle = context.store.open(source)
     _check(bundle)
     name, version = bundle.plugin.name, bundle.plugin.version
     with _INSTALLING:
         if _installed(context, name, version, bundle.digest):
             return show(context, name, version), False
-        context.store.install(data)
+        context.store.install(bundle)
         try:
             with context.database.transaction() as connection:
                 connection.execute(
@@ -115,7 +116,7 @@ def _installed(context: ServerContext, name: str, version: str, digest: str) -> 
 
 def _check(bundle: Bundle) -> None:
     plugin = bundle.plugin
-    if not _NAME.fullmatch(plugin.name) or not _VERSION.fullmatch(plugin.version):
+    if not _NAME.fullmatch(plugin.name) or not _is_version(plugin.version):
         raise InvalidInputError(
             f"plugin {plugin.name!r} {plugin.version!r}: name or version is not usable.",
             remedy="Names have lower case letters, digits and dashes; versions are as in Python packaging.",
@@ -135,6 +136,15 @@ def _check(bundle: Bundle) -> None:
             findings += check_schema(plugin.name, contribution.json_schema)
     if findings:
         raise InvalidInputError(f"plugin {plugin.name} is refused.", remedy=findings[0].remedy, findings=findings)
+
+
+def _is_version(text: str) -> bool:
+    """Whether a text is a version that is also the name of a folder."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return _VERSION.fullmatch(text) is not None
 
 
 def show(context: ServerContext, name: str, version: str) -> PluginView:
