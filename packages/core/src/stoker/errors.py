@@ -84,6 +84,13 @@ class PlanningError(StokerError):
         super().__init__(detail, remedy=remedy, findings=list(findings), **data)
 
 
+class UnfitSecretError(StokerError, ValueError):
+    """A secret's value cannot stand where it is to be written."""
+
+    status = 422
+    kind = "unfit-secret"
+
+
 class NodeError(StokerError):
     """A node cannot be reached or refused something."""
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from stoker.db.vault import SecretName
 from stoker.domain.plan import PlannedContent
-from stoker.domain.secret import SecretSlot, Text
-from stoker.errors import NotFoundError
+from stoker.domain.secret import SecretSlot, Text, filled, quoted, unfit
+from stoker.errors import NotFoundError, UnfitSecretError
 from stoker.plugin_host.store import PluginStore
 
 BLOB = "blob:"
@@ -53,9 +53,13 @@ class Materials:
 
     def _reveal(self, slot: SecretSlot) -> str:
         try:
-            return self._secrets[slot.plugin, slot.name, slot.version]
+            value = self._secrets[slot.plugin, slot.name, slot.version]
         except KeyError as error:
             raise NotFoundError(f"{slot} is no longer there.", remedy="Make a new plan.") from error
+        reason = unfit(slot, value)
+        if reason:
+            raise UnfitSecretError(f"plugin {slot.plugin}: {reason}.", remedy=f"Change the setting {slot.name}.")
+        return filled(slot, value)
 
 
 class Redactor:
@@ -82,9 +86,9 @@ class Redactor:
             return text
         for value, name in self._shown:
             text = text.replace(value, name)
-            escaped = value.encode("unicode_escape").decode()
-            if escaped != value:
-                text = text.replace(escaped, name)
+            for escaped in (quoted(value), value.encode("unicode_escape").decode()):
+                if escaped != value:
+                    text = text.replace(escaped, name)
         return self._without_rest(text) if cut else text
 
     def _without_rest(self, text: str) -> str:

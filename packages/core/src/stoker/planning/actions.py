@@ -25,8 +25,9 @@ from stoker.domain.action import (
 )
 from stoker.domain.secret import Text
 from stoker.planning.files import Contents
-from stoker.planning.secret_places import holds_secret
-from stoker.planning.values import Scope, is_shared, write_text
+from stoker.planning.secret_places import encoded, holds_secret
+from stoker.planning.values import Scope, is_shared, refuse_broken, write_text
+from stoker.planning.variables import unfit_variable
 
 
 class Actions:
@@ -59,7 +60,11 @@ def command_environment(scope: Scope, values: Mapping[str, Value], label: str) -
     for name in sorted(values):
         value = scope.evaluate(values[name], label, f"environment.{name}")
         text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
-        result[name] = scope.secrets.split(text)
+        reason = unfit_variable(name, text)
+        if reason:
+            raise scope.fault(label, f"environment.{name}", *reason, rule="T020")
+        refuse_broken(scope, text, label, f"environment.{name}")
+        result[name] = scope.secrets.split(encoded(text, "variable"))
     return result
 
 
@@ -72,6 +77,10 @@ def _blob(scope: Scope, path: str, label: str) -> str:
 def _arguments(scope: Scope, task: tasks.Script) -> list[str]:
     value = scope.evaluate(list(task.arguments), task.label, "arguments")
     arguments = [write_text(item) for item in value] if isinstance(value, list) else []
+    for argument in arguments:
+        refuse_broken(scope, argument, task.label, "arguments")
+        if "\0" in argument:
+            raise scope.fault(task.label, "arguments", "an argument holds a null byte.", "Take it out.", rule="T020")
     if any(holds_secret(argument) for argument in arguments):
         raise scope.fault(
             task.label, "arguments", "a secret cannot be an argument: it would show in the process list.", "Use environment."
@@ -85,6 +94,7 @@ def _files(scope: Scope, task: tasks.Files, contents: Contents) -> FilesAction:
         if item.state == "file":
             value = scope.evaluate(item.content, task.label, "content")
             text = "".join(f"{write_text(part)}\n" for part in value) if isinstance(value, list) else write_text(value)
+            refuse_broken(scope, text, task.label, "content", item.path)
             content = str(contents.add(text, []))
             changes.append(
                 FileChange(path=item.path, content=content, owner=item.owner, group=item.group, mode=item.mode or "0644")
@@ -100,6 +110,7 @@ def _files(scope: Scope, task: tasks.Files, contents: Contents) -> FilesAction:
 
 def _wait_for(scope: Scope, task: tasks.WaitFor) -> WaitForAction:
     host = write_text(scope.evaluate(task.host, task.label, "host"))
+    refuse_broken(scope, host, task.label, "host")
     if holds_secret(host):
         raise scope.fault(task.label, "host", "a secret cannot be a host's name.", "Use a setting that is no secret.")
     if (task.port is None) == (task.file is None):

@@ -24,6 +24,7 @@ from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, re
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.values import Scope, ValueFault, sources
+from stoker.planning.variables import check_variables
 
 _ALONE: Final = frozenset({"settings", "environment"})
 """Variables whose values are known before any node is."""
@@ -39,6 +40,7 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     findings += _roles_twice(parts)
     findings += check_selectors(parts)
     findings += _checks_of_contributions(parts)
+    findings += check_variables(parts)
     faults = check_expressions(parts)
     findings += faults
     sources, more = task_sources(parts, snapshot)
@@ -113,12 +115,7 @@ def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Fin
             except ValueFault as fault:
                 yield fault.finding
             yield from program.findings
-        yield from contradictions([_with_packages(part, group) for part in known])
-
-
-def _with_packages(part: PluginParts, group: NodeClass) -> PluginParts:
-    packages = [item for item in part.packages if group.has(item.roles)]
-    return msgspec.structs.replace(part, packages=packages)
+        yield from contradictions((part, item) for part in known for item in part.packages if group.has(item.roles))
 
 
 def _known_before_nodes(part: PluginParts) -> PluginParts:

@@ -22,7 +22,7 @@ from stoker.planning.progress import PROGRESS
 from stoker.planning.rendering import UnwritableError, render
 from stoker.planning.secret_places import SecretPlaces, shown
 from stoker.planning.templates import render_template, template_settings, uses_node
-from stoker.planning.values import Scope, ValueFault, is_shared, write_text
+from stoker.planning.values import Scope, ValueFault, is_shared, refuse_broken, write_text
 
 NOT_MANAGED: Final = -1
 """Instead of a content's index: on this node the file is not managed."""
@@ -126,6 +126,10 @@ class MergedFile(FileProgram):
     def _render(self, values: Sequence[object]) -> int:
         if all(value is ABSENT for value in values) and self._entries:
             return NOT_MANAGED
+        for entry, value in zip(self._entries, values, strict=True):
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, str):
+                    refuse_broken(entry.scope, item, entry.contribution.label, "value", self.path)
         options, conflicts = self._merger.merge(values)
         if conflicts:
             self.findings.extend(finding for finding in conflicts if finding not in self.findings)
@@ -174,6 +178,7 @@ class CompleteFile(FileProgram):
         else:
             value = scope.evaluate(whole.content, whole.label, "content")
             text = "".join(f"{write_text(item)}\n" for item in value) if isinstance(value, list) else write_text(value)
+        refuse_broken(scope, text, whole.label, "template" if whole.template else "content", whole.template or whole.path)
         return self._contents.add(text, [[self._origin]] * (text.count("\n") + (not text.endswith("\n") and bool(text))))
 
 

@@ -39,7 +39,7 @@ class GeneratedTasks:
         """Packages of a node and the tasks that install them."""
         by_plugin: dict[str, list[NeededPackage]] = {}
         for needed in self._needed(state):
-            status = package_status(state.node, needed.name)
+            status = package_status(state.node, needed.name, needed.constraint)
             state.packages[needed.name] = status
             for plugin in needed.plugins:
                 by_plugin.setdefault(plugin, []).append(needed)

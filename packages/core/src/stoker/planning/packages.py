@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -13,8 +13,10 @@ from packaging.version import InvalidVersion, Version
 from stoker_sdk.extension_points.node_packages import NodePackages
 from stoker_sdk.model.finding import Finding
 
+from stoker.domain import versions
 from stoker.domain.snapshot import NodeInput
 from stoker.planning.parts import NodeClass, Origins, PluginParts
+from stoker.planning.values import ValueFault
 
 Status = Literal["install", "drift", "same"]
 
@@ -48,7 +50,11 @@ class PackageProgram:
         self._memo: dict[tuple[bool, ...], list[NeededPackage]] = {}
 
     def needed(self, node: int) -> list[NeededPackage]:
-        """The node's packages, ordered by name."""
+        """The node's packages, ordered by name.
+
+        Raises:
+            ValueFault: a condition cannot be decided, or constraints exclude each other.
+        """
         key = []
         for item in self._items:
             if item.contribution.when is None:
@@ -62,6 +68,8 @@ class PackageProgram:
         return found
 
     def _collect(self, items: list[_Item]) -> list[NeededPackage]:
+        for finding in contradictions((item.part, item.contribution) for item in items):
+            raise ValueFault(finding)
         packages: dict[str, NeededPackage] = {}
         for item in items:
             origin = self._origins.add(item.part.plugin, item.contribution)
@@ -86,35 +94,49 @@ def join_constraints(one: str, other: str) -> str:
     return ",".join(sorted({part.strip() for text in (one, other) for part in text.split(",") if part.strip()}))
 
 
-def package_status(node: NodeInput, name: str) -> Status:
-    """How a needed package compares with the node."""
-    if name in node.observed.packages:
+def package_status(node: NodeInput, name: str, constraint: str = "") -> Status:
+    """How a needed package compares with the node; a version that does not fit is as good as none."""
+    installed = node.observed.packages.get(name)
+    if installed is not None and (not constraint or versions.fits(installed, constraint, node.facts.os_family)):
         return "same"
     return "drift" if name in node.applied.packages else "install"
 
 
-def contradictions(parts: Sequence[PluginParts]) -> list[Finding]:
-    """Packages whose constraints, taken from all plugins together, no version can satisfy."""
+def contradictions(members: Iterable[tuple[PluginParts, NodePackages]]) -> list[Finding]:
+    """Constraints that cannot be read, and packages for which no version keeps the constraints of all plugins together."""
     wanted: dict[str, list[tuple[PluginParts, NodePackages, str]]] = {}
     findings: list[Finding] = []
-    for part in parts:
-        for item in part.packages:
-            for package in item.packages:
-                if not isinstance(package, str) and package.version:
-                    wanted.setdefault(package.name, []).append((part, item, package.version))
-    for name, members in sorted(wanted.items()):
-        part, item, _ = members[0]
-        joined = ",".join(version for _, _, version in members)
-        reason = unsatisfiable(joined)
+    for part, item in members:
+        for package in item.packages:
+            if isinstance(package, str) or not package.version:
+                continue
+            try:
+                versions.read_constraints(package.version)
+            except ValueError as error:
+                findings.append(
+                    Finding(
+                        rule="K002",
+                        plugin=part.plugin.name,
+                        contribution=item.label,
+                        field="packages",
+                        message=f"package {package.name}: {str(error)!r} is no constraint on a version.",
+                        remedy="Write >=, <=, ==, !=, > or < before a version; separate several by commas.",
+                    )
+                )
+            else:
+                wanted.setdefault(package.name, []).append((part, item, package.version))
+    for name, owners in sorted(wanted.items()):
+        part, item, _ = owners[0]
+        reason = unsatisfiable(",".join(version for _, _, version in owners))
         if reason:
-            owners = " and ".join(f"{part.plugin.name} ({version})" for part, _, version in members)
+            names = " and ".join(f"{part.plugin.name} ({version})" for part, _, version in owners)
             findings.append(
                 Finding(
                     rule="K001",
                     plugin=part.plugin.name,
                     contribution=item.label,
                     field="packages",
-                    message=f"no version of {name} fits: {owners}: {reason}.",
+                    message=f"no version of {name} fits: {names}: {reason}.",
                     remedy="Disable one of the plugins or use versions of them that agree.",
                 )
             )
@@ -123,10 +145,11 @@ def contradictions(parts: Sequence[PluginParts]) -> list[Finding]:
 
 def unsatisfiable(constraint: str) -> str:
     """Why no version can fit, or an empty text."""
+    written = [f"{sign if sign not in ('', '=') else '=='}{version}" for sign, version in versions.read_constraints(constraint)]
     try:
-        specifiers = SpecifierSet(constraint)
-    except InvalidSpecifier as error:
-        return str(error)
+        specifiers = SpecifierSet(",".join(written))
+    except InvalidSpecifier:
+        return ""  # versions of the distribution's own kind: their order is known, what lies between them is not
     candidates: set[Version] = set()
     for specifier in specifiers:
         try:

@@ -21,6 +21,7 @@ from stoker_sdk.model.program import compile_expression, shorten
 from stoker.domain.node import Facts
 from stoker.planning.parts import PluginParts
 from stoker.planning.progress import PROGRESS
+from stoker.planning.secret_uses import misuse, secret_paths
 from stoker.planning.templates import template_names
 
 VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "environment"})
@@ -69,9 +70,24 @@ def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
                 PROGRESS.note(part.plugin.name, contribution.label, field)
                 for message, remedy in _faults(source, part, roles):
                     findings.append(_finding(part, contribution, field, message, remedy))
+                findings += _misuses(source, part, contribution, field)
             if isinstance(contribution, WholeFile) and contribution.template is not None:
                 findings += _template_faults(part, contribution, contribution.template)
     return findings
+
+
+def _misuses(source: str, part: PluginParts, contribution: Contribution, field: str) -> Iterator[Finding]:
+    for path in secret_paths(part.plugin.settings):
+        what = misuse(source, path)
+        if what:
+            yield Finding(
+                rule="E004",
+                plugin=part.plugin.name,
+                contribution=contribution.label,
+                field=field,
+                message=f"{path} is a secret, and expression {shorten(source)!r} {what}; planning does not know its value.",
+                remedy="Join a secret to other texts as it is; where it must be written otherwise, make it another setting.",
+            )
 
 
 def _finding(part: PluginParts, contribution: Contribution, field: str, message: str, remedy: str, file: str = "") -> Finding:

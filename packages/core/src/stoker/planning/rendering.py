@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from stoker.planning.merge import MergedOption
-from stoker.planning.secret_places import holds_secret
+from stoker.planning.secret_places import encoded, holds_secret
 from stoker.planning.values import write_text
 
 Line: TypeAlias = tuple[str, list[int]]
@@ -45,7 +45,7 @@ def render(format_name: str, header: str, declared: Sequence[int], options: Sequ
 def _one_line(option: MergedOption, text: str) -> str:
     if "\n" in text or "\r" in text or "\0" in text:
         raise UnwritableError(f"{option.key}: a value of more than one line cannot stand in such a file")
-    return text
+    return encoded(text, "line")
 
 
 def _ini(options: Sequence[MergedOption]) -> list[Line]:
@@ -84,9 +84,15 @@ def _plain(options: Sequence[MergedOption]) -> list[Line]:
 
 def _scalar(value: object) -> str:
     if isinstance(value, str) and holds_secret(value):
-        return "'" + value.replace("'", "''") + "'"  # whatever the secret is, it stays a text
+        # Whatever the secret is, it stays a text: in double quotes every character can be written.
+        return encoded(json.dumps(value, ensure_ascii=False), "quoted")
     if isinstance(value, str):
-        plain = _PLAIN_SCALAR.fullmatch(value) and value.lower() not in _RESERVED and not re.match(r"[0-9.]", value)
+        plain = (
+            _PLAIN_SCALAR.fullmatch(value)
+            and ": " not in value
+            and value.lower() not in _RESERVED
+            and not re.match(r"[0-9.]", value)
+        )
         return value if plain else json.dumps(value, ensure_ascii=False)
     if value is None:
         return "null"

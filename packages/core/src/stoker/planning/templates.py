@@ -8,21 +8,26 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2 import Template, TemplateError, meta
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stoker.planning.progress import PROGRESS
+from stoker.planning.template_language import marked, template_environment
 from stoker.planning.values import Scope
 
-_ENVIRONMENT: Final = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_ENVIRONMENT: Final = template_environment()
 _SETTING = re.compile(r"\bsettings((?:\.[A-Za-z_]\w*)+)")
+_ADDRESS: Final = re.compile(r"<[^<>\n]* at 0x[0-9a-f]{6,}>")
+"""How Python writes an object that is no text: with its place in memory, another one in each process."""
 
 
 @lru_cache(maxsize=512)
 def _compile(source: str) -> tuple[Template, frozenset[str]]:
-    names = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
-    return _ENVIRONMENT.from_string(source), frozenset(names)
+    try:
+        names = meta.find_undeclared_variables(_ENVIRONMENT.parse(source))
+        return _ENVIRONMENT.from_string(source), frozenset(names)
+    except (RecursionError, SyntaxError, OverflowError) as error:
+        raise TemplateError("it is nested too deep") from error
 
 
 def template_settings(source: str) -> list[str]:
@@ -59,10 +64,20 @@ def render_template(scope: Scope, node: int, path: str, label: str) -> str:
     PROGRESS.note(scope.plugin.name, label, "template", path)
     try:
         template, _ = _compile(source)
-        return template.render({**scope.variables, "node": scope.node_document(node)})
-    except (TemplateError, SecurityError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+        if scope.template_settings is None:
+            scope.template_settings = marked(scope.settings)
+        text = template.render({**scope.variables, "settings": scope.template_settings, "node": scope.node_document(node)})
+    except RecursionError as error:
+        message = f"{path}: it calls itself without end, or is nested too deep."
+        raise scope.fault(label, "template", message, "Mend the template.", file=path) from error
+    except (TemplateError, SecurityError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         line = getattr(error, "lineno", None)
         place = f"{path}:{line}" if line else path
         raise scope.fault(
             label, "template", f"{place}: {type(error).__name__}: {error}.", "Mend the template.", file=path
         ) from error
+    found = _ADDRESS.search(text)
+    if found is not None and found[0] not in source:
+        message = f"{path}: it writes {_ADDRESS.sub('...', found[0])[:40]!r}: an object of the program, not a text."
+        raise scope.fault(label, "template", message, "Call it, or add |list or |join.", file=path)
+    return text

@@ -95,6 +95,8 @@ class Scope:
         self.plugin = plugin
         self.secrets = secrets
         self.settings = self._mark(plugin.settings, "")
+        self.template_settings: object = None
+        """The settings as templates see them; made when the first template asks."""
         by_role = {role: nodes.by_role.get(role, []) for role in {*roles, *nodes.by_role}}
         self.variables: dict[str, object] = {
             "settings": self.settings,
@@ -217,6 +219,19 @@ class Scope:
             Finding(
                 rule=rule, plugin=self.plugin.name, contribution=label, field=field, message=message, remedy=remedy, file=file
             )
+        )
+
+
+def refuse_broken(scope: Scope, text: str, label: str, field: str, file: str = "") -> None:
+    """Raise ValueFault if a piece of what stands for a secret is left in a text."""
+    if scope.secrets.is_broken(text):
+        raise scope.fault(
+            label,
+            field,
+            "something besides joining is done to a secret; planning does not know its value.",
+            "Join a secret to other texts as it is; where it must be written otherwise, make it another setting.",
+            rule="E004",
+            file=file,
         )
 
 

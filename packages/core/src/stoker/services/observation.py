@@ -13,7 +13,7 @@ import msgspec
 
 from stoker.db.vault import SecretName, Vault
 from stoker.domain.node import Facts, NodeTarget, Observation, ObservedFile, Watch
-from stoker.domain.secret import SecretSlot
+from stoker.domain.secret import SecretSlot, quoted
 from stoker.domain.snapshot import Applied
 from stoker.errors import NodeError
 from stoker.services.context import ServerContext
@@ -129,7 +129,8 @@ def without_secrets(
 
 def _names_of_secrets(secrets: Mapping[SecretName, str]) -> list[tuple[str, str]]:
     """Values with the names that stand for them; longer ones first, so that none is found inside another."""
-    found = [(value, str(SecretSlot(*name))) for name, value in secrets.items() if value.strip()]
+    given = [(value, str(SecretSlot(*name))) for name, value in secrets.items() if value.strip()]
+    found = {(form, name) for value, name in given for form in (value, quoted(value))}
     return sorted(found, key=lambda item: (-len(item[0]), item[1]))
 
 

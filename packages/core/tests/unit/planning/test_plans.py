@@ -179,14 +179,19 @@ def test_the_public_part_of_a_pair_is_an_ordinary_value() -> None:
 def test_a_plugin_cannot_name_the_secret_of_another() -> None:
     owner = plugin("owner", settings={"key": {"$secret": "key", "version": 1}})
     # All that a plugin sees of its own secret, turned against the other plugin in every way that a template has.
-    template = "{{ settings.mine }} {{ settings.mine | replace('thief', 'owner') | replace('mine', 'key') }}\n"
-    thief = plugin(
-        "thief",
-        config_files.WholeFile(path="/etc/loot", template="t.j2"),
-        settings={"mine": {"$secret": "mine", "version": 1}},
-        templates={"t.j2": template},
-    )
-    plan = make_plan(snapshot([owner, thief], [node("a")]))
+    change = "{{ settings.mine | replace('thief', 'owner') | replace('mine', 'key') }}\n"
+
+    def thief(template: str) -> PluginInput:
+        return plugin(
+            "thief",
+            config_files.WholeFile(path="/etc/loot", template="t.j2"),
+            settings={"mine": {"$secret": "mine", "version": 1}},
+            templates={"t.j2": template},
+        )
+
+    with pytest.raises(PlanningError, match="planning does not know"):
+        make_plan(snapshot([owner, thief(change)], [node("a")]))
+    plan = make_plan(snapshot([owner, thief("{{ settings.mine }} {{ settings.mine | string }}\n")], [node("a")]))
     assert "owner" not in text_of(plan, "a", "/etc/loot")
     assert MARKER not in msgspec.json.encode(plan).decode()
     assert text_of(plan, "a", "/etc/loot").count("<secret thief.mine v1>") >= 1
@@ -218,7 +223,7 @@ def test_a_secret_in_yaml_stays_a_text() -> None:
         settings={"key": {"$secret": "key", "version": 3}},
     )
     plan = make_plan(snapshot([keep], [node("a")]))
-    assert text_of(plan, "a", "/etc/y").endswith("password: '<secret keep.key v3>'\n")
+    assert text_of(plan, "a", "/etc/y").endswith('password: "<secret keep.key v3>"\n')
 
 
 def test_a_secret_is_no_argument() -> None:

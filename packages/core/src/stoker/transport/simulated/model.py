@@ -24,9 +24,11 @@ from stoker.domain.action import (
 )
 from stoker.domain.attempt import Outcome
 from stoker.domain.node import Disk, Facts, Nic, Observation, ObservedFile, ObservedService, Watch
-from stoker.transport.simulated.versions import fits
+from stoker.domain.versions import fits
 
 _TEXT_LIMIT = 256 * 1024
+_CANDIDATE = "1.0-simulated"
+"""The version that every package has in the modelled archive."""
 
 
 class ModelledFile(msgspec.Struct):
@@ -158,7 +160,9 @@ class ModelledNode:
 
     def _packages(self, action: PackagesAction) -> Applied:
         for item in action.install:
-            version = item.version or self.packages.get(item.name) or "1.0-simulated"
+            version = item.version or self.packages.get(item.name) or _CANDIDATE
+            if not item.version and not fits(version, item.constraint):
+                version = _CANDIDATE
             self.packages[item.name] = version
             if not fits(version, item.constraint):
                 return Applied(

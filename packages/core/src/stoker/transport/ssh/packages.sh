@@ -43,14 +43,15 @@ compare() {
     dpkg --compare-versions "$1" "$2" "$3"
     return
   fi
-  first=$(printf '%s\n%s\n' "$1" "$3" | sort -V | head -n 1)
+  case $1$3 in *[!A-Za-z0-9.+~^_-]*) fail "the versions $1 and $3 cannot be compared" ;; esac
+  order=$(rpm --eval "%{lua:print(rpm.vercmp('$1', '$3'))}") || fail "the versions $1 and $3 cannot be compared"
   case $2 in
-    eq) [ "$1" = "$3" ] ;;
-    ne) [ "$1" != "$3" ] ;;
-    ge) [ "$first" = "$3" ] ;;
-    le) [ "$first" = "$1" ] ;;
-    gt) [ "$1" != "$3" ] && [ "$first" = "$3" ] ;;
-    lt) [ "$1" != "$3" ] && [ "$first" = "$1" ] ;;
+    eq) [ "$order" -eq 0 ] ;;
+    ne) [ "$order" -ne 0 ] ;;
+    ge) [ "$order" -ge 0 ] ;;
+    le) [ "$order" -le 0 ] ;;
+    gt) [ "$order" -gt 0 ] ;;
+    lt) [ "$order" -lt 0 ] ;;
   esac
 }
 
