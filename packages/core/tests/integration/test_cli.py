@@ -8,16 +8,28 @@ import json
 import os
 import pty
 import shutil
+import socket
 import subprocess
+import time
 
 import click
 import pytest
 from simulation import until
+from stoker import __version__
 from stoker.cli.main import run, stoker
 from stoker.cli.session import Session
-from stoker_sdk.extension_points import config_files, health_checks, tasks
+from stoker_sdk.extension_points import config_files, health_checks, settings, tasks
 
 NAME, NODE = "shell", "shell1"
+KEEN = {
+    "type": "object",
+    "properties": {
+        "port": {"type": "integer", "title": "Port"},
+        "token": {"type": "string", "title": "Token", "x-secret": {"generator": "password"}},
+        "key": {"type": "string", "title": "Key", "x-secret": {"generator": "ssh_key"}},
+    },
+    "required": ["port"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +42,7 @@ def environment(simulation):
         health_checks.HealthCheck(id="fine", roles=[NAME], run="shell-fine"),
     )
     simulation.deploy(NAME)
+    simulation.install("keen", settings.Settings(json_schema=KEEN))
     return NAME
 
 
@@ -111,6 +124,39 @@ def test_help_has_examples_and_listings_have_json(words, command):
         assert " ".join(words) in {**LISTINGS, **DOCUMENTS} or words == ("plugins", "show")
 
 
+SILENT = {("serve",), ("completion",), ("lab", "ssh")}
+"""Commands that answer nothing: a process that runs, code for a shell, a login."""
+EVERY = [pytest.param(words, command, id=" ".join(words)) for words, command in commands()]
+
+
+@pytest.mark.parametrize(("words", "command"), EVERY)
+def test_every_command_that_answers_does_so_in_json(words, command):
+    assert any(parameter.name == "as_json" for parameter in command.params) != (words in SILENT)
+
+
+CHANGES = {
+    "env assign": f"env assign {NAME} {NODE} {NAME}",
+    "env unassign": f"env unassign {NAME} {NODE}",
+    "env create": "env create passing",
+    "env enable": f"env enable passing {NAME}",
+    "env disable": f"env disable passing {NAME}",
+    "env delete": "env delete passing --yes",
+    "credentials add": "credentials add passing",
+    "credentials remove": "credentials remove passing",
+    "nodes add": "nodes add passing spare1 --transport simulated",
+    "nodes forget-host-key": "nodes forget-host-key passing",
+    "nodes remove": "nodes remove passing",
+    "deployments watch": f"deployments watch --env {NAME}",
+}
+
+
+def test_a_change_is_told_in_json_when_asked_for(told, environment):
+    for line in [*CHANGES.values(), CHANGES["env assign"]]:
+        status, said, complaints = told(*line.split(), "--json")
+        assert (status, complaints) == (0, ""), line
+        assert isinstance(json.loads(said), dict)
+
+
 BAD = {
     "an environment that is not there": ("env show nowhere", "environment 'nowhere'", "stoker env list"),
     "a node that is not there": ("nodes show nobody", "node 'nobody'", "stoker nodes list"),
@@ -121,6 +167,11 @@ BAD = {
     "a name that is taken": ("env create shell", "'shell'", "another name"),
     "a line that does not fit": ("plan explain shell shell1 /etc/shell", "'/etc/shell'", "FILE:LINE"),
     "nobody to ask": ("deploy shell", "deploy shell", "--yes"),
+    "nobody to ask about deleting": ("env delete shell", "env delete shell", "--yes"),
+    "two equals signs": ("env enable shell shell==1.0.0", "one '='", "shell=1.0.0"),
+    "settings of what is not installed": ("env settings shell none", "plugin none", "stoker plugins install"),
+    "settings of what is not enabled": ("env settings shell keen", "plugin keen", "stoker env enable shell keen"),
+    "a secret for all to see": ("env enable shell keen --set token=x", "token is a secret", "--secret-file token=FILE"),
     "a bundle that is not there": ("plugins install no-such.stoker", "no-such.stoker", "stoker-plugin build"),
     "an option that is not there": ("nodes list --colour", "--colour", "stoker nodes list --help"),
     "a command that is not there": ("nodes paint", "'paint'", "stoker nodes --help"),
@@ -143,9 +194,51 @@ def test_bad_input_exits_2_with_who_what_and_remedy(told, environment, line, who
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("line", [line for line, _, _ in BAD.values() if " --" not in line])
+def test_an_error_is_json_when_asked_for(told, environment, line):
+    status, written, said = told(*line.split(), "--json")
+    assert status == 2
+    problem = json.loads(written)
+    assert problem["type"].startswith("urn:stoker:problem:")
+    assert problem["detail"]
+    assert problem["remedy"] in said
+
+
 def test_no_server_and_a_wrong_token_are_told(simulation, environment):
     assert "stoker serve" in simulation.cli("--server", "http://127.0.0.1:9", "env", "list", status=1)
     assert "token" in simulation.cli("--token", "wrong", "env", "list", status=2)
+
+
+def test_a_refused_bundle_is_named(told, environment, tmp_path):
+    file = tmp_path / "broken.stoker"
+    file.write_bytes(b"no bundle")
+    status, _, said = told("plugins", "install", str(file))
+    assert status == 2
+    assert said.startswith(f"error: {file}: ")
+
+
+def test_settings_are_a_table_and_missing_ones_are_told_with_the_command(told, environment):
+    assert told("env", "create", "settled")[0] == 0
+    status, said, _ = told("env", "enable", "settled", "keen")
+    assert status == 0
+    assert "stoker env settings settled keen --set port=VALUE" in said
+    status, _, said = told("plan", "create", "settled")
+    assert status == 2
+    assert said.count("--set port=VALUE") == said.count("is required") == 1
+    status, said, _ = told("env", "settings", "settled", "keen", "--set", "port=7")
+    assert status == 0
+    lines = [line.split() for line in said.splitlines()]
+    assert ["port", "7", "set", "integer", "Port"] in lines
+    assert ["token", "(secret,", "version", "1)", "stored", "secret", "text", "Token"] in lines
+    assert any(line[:1] == ["key.public_key"] and "public" in line for line in lines)
+    status, said, _ = told("env", "settings", "settled", "keen", "--set", "token=")
+    assert "(secret, version 2)" in said
+    status, _, said = told("env", "settings", "settled", "keen", "--settings", "/nope")
+    assert (status, "/nope" in said) == (2, True)
+
+
+def test_the_version_is_one_line(told):
+    assert told("--version")[:2] == (0, f"stoker {__version__}\n")
 
 
 def at_a_terminal(simulation, *words):
@@ -187,6 +280,38 @@ def test_completion_names_environments(simulation, environment, shell):
     said = simulation.cli(status=0, **asked)
     assert NAME in said.replace(",", "\n").splitlines()
     assert "spare" not in said
+
+
+def completed(simulation, line, **more):
+    """What bash is offered for the last word of a line."""
+    words = line.split(" ")
+    asked = {"_STOKER_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        simulation.command(),
+        capture_output=True,
+        text=True,
+        env=simulation.surroundings(**asked, **more),
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return {word.partition(",")[2] for word in done.stdout.split()}
+
+
+def test_completion_knows_roles_nodes_files_and_settings(simulation, environment):
+    assert completed(simulation, f"stoker env assign {NAME} {NODE} ") == {NAME}
+    assert {NAME, NODE} <= completed(simulation, "stoker plan explain ")
+    assert completed(simulation, f"stoker plan explain {NAME} {NODE} /etc/she") == {"/etc/shell:"}
+    assert completed(simulation, f"stoker env enable {NAME} keen --set ") == {"port=", "token=", "key="}
+    assert completed(simulation, f"stoker env enable {NAME} keen --secret t") == {"token"}
+
+
+def test_completion_is_silent_and_quick_without_a_server(simulation, environment):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        for server in ("foo", "http://127.0.0.1:9", f"http://127.0.0.1:{deaf.getsockname()[1]}"):
+            began = time.monotonic()
+            assert completed(simulation, f"stoker env assign {NAME} {NODE} ", STOKER_SERVER=server) == set()
+            assert time.monotonic() - began < 3  # half a second to wait; the rest is Python's start on a busy machine
 
 
 def test_bash_itself_completes(simulation, environment, tmp_path):

@@ -25,7 +25,10 @@ def show_usage_error(error: click.ClickException, arguments: Sequence[str]) -> i
     context = error.ctx if isinstance(error, click.UsageError) else None
     remedy = f"See '{context.command_path} --help'." if context is not None else ""
     # A word that click stumbles over may stand before --json, which then was not read.
-    knows_json = context is not None and any(parameter.name == "as_json" for parameter in context.command.params)
+    command = context.command if context is not None else None
+    knows_json = isinstance(command, click.Group) or (
+        command is not None and any(parameter.name == "as_json" for parameter in command.params)
+    )
     if json_asked.get() or (knows_json and "--json" in arguments):
         json_asked.set(True)
     show_error(InvalidInputError(error.format_message(), remedy=remedy))
