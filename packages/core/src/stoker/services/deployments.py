@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Deployments: starting one, looking at it, stopping, answering, and going on from what failed."""
+"""Deployments: looking at them, stopping, and answering what became of an attempt."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from stoker.db import deployments, tables
-from stoker.db.environments import deployment_running, find_environment
+from stoker.db.environments import find_environment
 from stoker.db.journal import Event, add_event, write_applied
-from stoker.db.plans import StoredPlan, load_plan, load_snapshot
-from stoker.domain.plan import Plan
-from stoker.errors import ConflictError, ForbiddenError, NotFoundError
+from stoker.db.plans import load_plan, load_snapshot
+from stoker.domain.plan import Plan, PlannedNode
+from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.applied import Ledger
-from stoker.services import plans
 from stoker.services.context import ServerContext
 
 _OUTPUT_SHOWN = 4096
@@ -104,41 +103,6 @@ class _EventData(msgspec.Struct):
     reason: str = ""
 
 
-def start(context: ServerContext, environment: str, plan_id: str | None) -> DeploymentView:
-    """Carry out a plan; without one, a plan is made first.
-
-    Raises:
-        NotFoundError: there is no such environment or plan.
-        ConflictError: another deployment of the environment runs; both are named.
-        PlanOutdatedError: an input of the plan has changed since it was made; it is named.
-        PlanningError: a plan cannot be made.
-    """
-    with context.database.read() as connection:
-        row = find_environment(connection, environment)
-        running = deployment_running(connection, str(row.id))
-    if running is not None:
-        raise ConflictError(
-            f"environment {row.name}: deployment {running} is running, a second one is refused.",
-            remedy="Wait for its end, or stop it ('stoker deployments stop').",
-            running=running,
-        )
-    identity = plan_id or plans.create_plan(context, environment).id
-    stored = plans.load(context, identity)
-    if stored.environment_id != row.id:
-        raise NotFoundError(f"plan {identity} is not a plan of environment {row.name}.", remedy="'stoker plan list' shows them.")
-    plans.refuse_outdated(context, stored, look=plan_id is not None)
-    return _begin(context, stored, str(row.name), None)
-
-
-def _begin(context: ServerContext, stored: StoredPlan, name: str, retry_of: str | None) -> DeploymentView:
-    if context.orchestrator is None:
-        raise ForbiddenError("this server carries out no deployments.", remedy="Ask the server that does.")
-    with context.database.transaction() as connection:
-        identity = deployments.add_deployment(connection, stored.environment_id, name, stored.id, retry_of)
-    context.orchestrator.start(identity)
-    return show(context, identity)
-
-
 def list_all(context: ServerContext, environment: str) -> list[DeploymentView]:
     """An environment's deployments, newest first, without their nodes. Raises NotFoundError."""
     with context.database.read() as connection:
@@ -179,7 +143,10 @@ def show(context: ServerContext, deployment_id: str) -> DeploymentView:
 
 
 def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.InstanceHistory], *, running: bool) -> list[NodeProgress]:
-    nodes = [NodeProgress(node=node.name) for node in plan.nodes]
+    nodes = [
+        NodeProgress(node=node.name, state="failed" if node.left_out else "waiting", reason=_left_out(node))
+        for node in plan.nodes
+    ]
     for instance in plan.instances:
         if not instance.run:
             continue
@@ -192,6 +159,8 @@ def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.Instance
             node.finished += 1
         elif item.open is not None and running:
             node.state, node.task = "running", task.name
+        elif item.open is not None:
+            node.state, node.task, node.reason = "failed", task.name, "the deployment broke off while it ran"
         elif item.unknown or item.failures:
             again = running and item.failures <= task.retries and not item.unknown
             node.state, node.task = ("running" if again else "failed"), task.name
@@ -200,6 +169,10 @@ def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.Instance
         if node.state == "waiting" and node.finished == node.total:
             node.state = "done"
     return nodes
+
+
+def _left_out(node: PlannedNode) -> str:
+    return f"left out: {node.left_out}" if node.left_out else ""
 
 
 def _failures(attempts: list[AttemptView], history: Mapping[tuple[str, str], deployments.InstanceHistory]) -> list[Failure]:
@@ -270,34 +243,6 @@ def stop(context: ServerContext, deployment_id: str) -> DeploymentView:
     return show(context, deployment_id)
 
 
-def retry(context: ServerContext, deployment_id: str) -> DeploymentView:
-    """Go on from what failed: the same plan, and what is finished is not done again.
-
-    Raises:
-        NotFoundError: there is no such deployment.
-        ConflictError: it runs, it was ready, a question is open, or a later deployment changed the nodes.
-    """
-    with context.database.read() as connection:
-        row = deployments.find_deployment(connection, deployment_id)
-        newest = deployments.list_deployments(connection, str(row.environment_id))[0]
-        history = deployments.read_history(connection, deployment_id)
-        stored = load_plan(connection, str(row.plan_id))
-    if row.state in (*deployments.UNFINISHED, "ready"):
-        raise ConflictError(f"deployment {deployment_id} is {row.state}; there is nothing to retry.", remedy="Make a new plan.")
-    if newest.id != row.id:
-        raise ConflictError(
-            f"deployment {newest.id} came after {deployment_id}, so its plan no longer fits.",
-            remedy="Make a new plan and deploy it.",
-        )
-    asked = [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.unknown]
-    if asked:
-        raise ConflictError(
-            f"nobody knows whether these ran: {', '.join(asked)}.",
-            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} NODE TASK done|rerun",
-        )
-    return _begin(context, stored, stored.plan.environment_name, deployment_id)
-
-
 def answer(context: ServerContext, deployment_id: str, node: str, task: str, word: Literal["done", "rerun"]) -> DeploymentView:
     """Say what became of an attempt of which nobody knows whether it ran; what is done counts as done in later plans, too.
 
@@ -307,14 +252,17 @@ def answer(context: ServerContext, deployment_id: str, node: str, task: str, wor
     with context.database.transaction() as connection:
         row = deployments.find_deployment(connection, deployment_id)
         item = deployments.read_history(connection, deployment_id).get((node, task))
-        if item is None or not item.unknown:
+        attempt = 0 if item is None else item.unknown
+        if item is not None and item.open is not None and row.state not in deployments.UNFINISHED:
+            attempt = (
+                item.open.number
+            )  # the deployment broke off, and its plan no longer fits: a person judges instead of a retry
+        if not attempt:
             raise NotFoundError(
                 f"deployment {deployment_id} has no open question about {task} on {node}.",
                 remedy="'stoker deployments show' lists the open ones.",
             )
-        add_event(
-            connection, deployment_id, Event(kind="answer", node=node, task=task, attempt=item.unknown, data={"answer": word})
-        )
+        add_event(connection, deployment_id, Event(kind="answer", node=node, task=task, attempt=attempt, data={"answer": word}))
         newest = deployments.list_deployments(connection, str(row.environment_id))[0]
         if word == "done" and newest.id == row.id:
             _keep_as_done(connection, str(row.plan_id), node, task)

@@ -8,7 +8,7 @@ import hashlib
 import logging
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, Row, delete, insert, update
 from stoker_sdk.model.finding import Finding
 
 from stoker.db import tables
@@ -109,7 +109,8 @@ def enable(
     Raises:
         NotFoundError: environment, plugin or version is not there.
         InvalidInputError: settings do not fit; each field is named.
-        ConflictError: it clashes with other plugins; all findings are given.
+        ConflictError: it clashes with other plugins; all findings are given. Or a running deployment takes it from the nodes, or
+            needs the version that it has.
     """
     for _ in range(_TRIES):
         with context.database.read() as connection:
@@ -129,8 +130,22 @@ def enable(
         with context.database.transaction() as connection:
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
+            _refuse_what_would_be_lost(connection, home, candidates, candidate)
             return _keep(context, connection, home.id, candidate, looked)
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
+
+
+def _refuse_what_would_be_lost(
+    connection: Connection, home: Row[tuple[object, ...]], candidates: list[_Candidate], candidate: _Candidate
+) -> None:
+    """Other settings, and further plugins, concern the next plan only; a running deployment does not undo them."""
+    old = next((other for other in candidates if other.plugin == candidate.plugin), None)
+    if old is None:
+        return
+    if old.removing:
+        refuse_while_deploying(connection, home.id, home.name, f"enabling plugin {old.plugin}, which is being removed,")
+    if old.version != candidate.version:  # the files of the old one are needed until the end
+        refuse_while_deploying(connection, home.id, home.name, f"changing the version of plugin {old.plugin}")
 
 
 def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPluginView | None:
@@ -286,10 +301,10 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
     templates: dict[str, str] = {}
     blobs: dict[str, str] = {}
     for contribution in contributions:
-        if isinstance(path := contribution.get("template"), str):
-            templates[path] = context.store.blob(candidate.plugin, candidate.version, path).decode("utf-8", "replace")
-        if isinstance(path := contribution.get("source"), str):
-            blobs[path] = hashlib.sha256(context.store.blob(candidate.plugin, candidate.version, path)).hexdigest()
+        if isinstance(path := contribution.get("template"), str) and (data := _file(context, candidate, path)) is not None:
+            templates[path] = _text(candidate, path, data)
+        if isinstance(path := contribution.get("source"), str) and (data := _file(context, candidate, path)) is not None:
+            blobs[path] = hashlib.sha256(data).hexdigest()
     return PluginInput(
         name=candidate.plugin,
         version=candidate.version,
@@ -303,6 +318,31 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
         requires=manifest.requires_plugins,
         conflicts=manifest.conflicts_plugins,
     )
+
+
+def _file(context: ServerContext, candidate: _Candidate, path: str) -> bytes | None:
+    """A file of the bundle; planning says what is wrong where there is none, with everything else that is."""
+    try:
+        return context.store.blob(candidate.plugin, candidate.version, path)
+    except NotFoundError:
+        return None
+
+
+def _text(candidate: _Candidate, path: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        if candidate.removing:
+            return ""  # nothing is written any more, and a broken plugin cannot stop its own removal
+        finding = Finding(
+            rule="E007",
+            plugin=candidate.plugin,
+            field="template",
+            file=path,
+            message=f"plugin {candidate.plugin} {candidate.version}: template {path} is not UTF-8 (byte {error.start}).",
+            remedy="Save it as UTF-8 and build the bundle again; what is no text goes with tasks.upload.",
+        )
+        raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
 
 
 def _masked(looked: settings.Settings) -> dict[str, object]:

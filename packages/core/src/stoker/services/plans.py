@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from stoker.db import tables
@@ -19,6 +21,7 @@ from stoker.plugin_host import planning_process
 from stoker.services import plan_views, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
+from stoker.services.unfit_secrets import refuse_unfit
 
 _INPUTS_SHOWN = 5
 
@@ -76,7 +79,8 @@ async def make_plan(context: ServerContext, snapshot: Snapshot) -> Plan:
 
 
 def with_keyed_hashes(plan: Plan, secrets: dict[SecretName, str], vault: Vault) -> Plan:
-    """Note, for each content with secrets, the keyed hash of its final bytes."""
+    """Note, for each content with secrets, the keyed hash of its final bytes. Raises PlanningError if a secret does not fit."""
+    refuse_unfit(plan, secrets)
     materials = Materials(plan.contents, secrets)
     hashes = {
         str(number): vault.keyed_hash(materials.content(str(number)))
@@ -145,10 +149,13 @@ def load(context: ServerContext, plan_id: str) -> StoredPlan:
         return load_plan(connection, plan_id)
 
 
-def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = True) -> None:
+def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = True) -> int:
     """Hold a plan against the present: the database, and with ``look`` what is on the nodes.
 
     Nodes that cannot be reached are left out here: their tasks will fail, and the tolerance decides.
+
+    Returns:
+        The environment's revision of which this is true.
 
     Raises:
         PlanOutdatedError: an input has changed; each is named.
@@ -158,21 +165,36 @@ def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = 
         now = snapshots.read_stored(context, connection, stored.environment_id)
     changed = list(snapshots.stored_differences(old, now.snapshot))
     if not changed and look:
-        changed = context.wait(_look_again(context, old, now))
+        changed = context.wait(look_again(context, old, now, {node.id for node in old.nodes}))
     if changed:
-        shown = "; ".join(changed[:_INPUTS_SHOWN]) + ("; and more" if len(changed) > _INPUTS_SHOWN else "")
-        raise PlanOutdatedError(
-            f"plan {stored.id} is outdated, its inputs have changed since: {shown}.",
-            remedy="Make a new plan, read it, and deploy that.",
-            changed=changed,
-        )
+        raise outdated(stored, changed)
+    return now.revision
 
 
-async def _look_again(context: ServerContext, old: Snapshot, now: snapshots.Gathered) -> list[str]:
-    """What is found on the nodes otherwise than the snapshot says."""
-    watchers = Watchers(context, now.targets)
+def outdated(stored: StoredPlan, changed: list[str]) -> PlanOutdatedError:
+    """The refusal of a plan whose inputs have changed."""
+    shown = "; ".join(changed[:_INPUTS_SHOWN]) + ("; and more" if len(changed) > _INPUTS_SHOWN else "")
+    return PlanOutdatedError(
+        f"plan {stored.id} is outdated, its inputs have changed since: {shown}.",
+        remedy="Make a new plan, read it, and deploy that.",
+        changed=changed,
+    )
+
+
+async def look_again(context: ServerContext, old: Snapshot, now: snapshots.Gathered, wanted: Collection[str]) -> list[str]:
+    """What is found on nodes otherwise than the snapshot says.
+
+    Args:
+        context: the server.
+        old: the plan's snapshot.
+        now: what the database says.
+        wanted: ids of the nodes to look at.
+    """
     lists = await snapshots.watch_lists(context, now.snapshot)
     watches = {node.id: watch for node, watch in zip(now.snapshot.nodes, lists, strict=True)}
+    snapshot = msgspec.structs.replace(now.snapshot, nodes=[node for node in now.snapshot.nodes if node.id in wanted])
+    now = msgspec.structs.replace(now, snapshot=snapshot, targets=[target for target in now.targets if target.id in wanted])
+    watchers = Watchers(context, now.targets)
     try:
         await watchers.connect({})  # facts are read anew, however young the stored ones are
         await watchers.observe(watches)

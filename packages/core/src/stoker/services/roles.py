@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from stoker_sdk.extension_points.roles import Role
 from stoker_sdk.manifest import read_contribution
 
@@ -78,7 +78,8 @@ def assign(context: ServerContext, environment: str, node: str, roles: Sequence[
     Raises:
         NotFoundError: there is no such environment or node.
         InvalidInputError: a role is not known there, or two of them exclude each other.
-        ConflictError: the node is in another environment, or a role has all the nodes that it may have.
+        ConflictError: the node is in another environment, a role has all the nodes that it may have, or a running deployment
+            takes the node or the role away.
     """
     wanted = sorted(set(roles))
     with context.database.transaction() as connection:
@@ -90,12 +91,27 @@ def assign(context: ServerContext, environment: str, node: str, roles: Sequence[
         old = roles_of_nodes(connection).get(row.id, [])
         if row.environment_id == home.id and old == wanted and not row.removing:
             return read_view(connection, row.id)
+        _refuse_what_would_be_lost(connection, home, row, wanted)
         connection.execute(update(tables.nodes).where(tables.nodes.c.id == row.id).values(environment_id=home.id, removing=False))
         connection.execute(delete(tables.node_roles).where(tables.node_roles.c.node_id == row.id))
         if wanted:
             connection.execute(insert(tables.node_roles), [{"node_id": row.id, "role": role} for role in wanted])
         bump_revision(connection, home.id)
         return read_view(connection, row.id)
+
+
+def _refuse_what_would_be_lost(
+    connection: Connection, home: Row[tuple[object, ...]], node: Row[tuple[object, ...]], wanted: list[str]
+) -> None:
+    """Other roles concern the next plan only; a deployment's end lets go of nodes taken out and of removed plugins' roles."""
+    if node.removing:
+        refuse_while_deploying(connection, home.id, home.name, f"assigning node {node.name}, which is being taken out,")
+    leaving = {row.plugin for row in enabled_plugins(connection, home.id) if row.state == "removing"}
+    known = known_roles(connection, home.id) if leaving else {}
+    for role in wanted:
+        if role in known and known[role][1] in leaving:
+            what = f"giving node {node.name} the role {role} of plugin {known[role][1]}, which is being removed,"
+            refuse_while_deploying(connection, home.id, home.name, what)
 
 
 def _check(connection: Connection, environment_id: str, environment: str, node_id: str, node: str, wanted: list[str]) -> None:
