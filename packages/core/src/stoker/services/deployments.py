@@ -254,9 +254,8 @@ def answer(context: ServerContext, deployment_id: str, node: str, task: str, wor
         item = deployments.read_history(connection, deployment_id).get((node, task))
         attempt = 0 if item is None else item.unknown
         if item is not None and item.open is not None and row.state not in deployments.UNFINISHED:
-            attempt = (
-                item.open.number
-            )  # the deployment broke off, and its plan no longer fits: a person judges instead of a retry
+            # It broke off while this ran. Where its plan no longer fits, no retry finds out what became of it, but a person.
+            attempt = item.open.number
         if not attempt:
             raise NotFoundError(
                 f"deployment {deployment_id} has no open question about {task} on {node}.",
