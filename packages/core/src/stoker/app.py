@@ -40,6 +40,7 @@ from stoker.plugin_host.store import PluginStore
 from stoker.services.certificates import ensure_certificate, fingerprint
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
+from stoker.services.host_keys import HostKeys
 from stoker.services.tokens import ensure_admin_token, token_hashes
 from stoker.transport import Transport
 from stoker.transport.simulated import SimulatedTransport
@@ -67,7 +68,10 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         swept = store.sweep({(row.name, row.version) for row in rows})
     if swept:
         _LOG.warning("deleted what interrupted installations left: %s", ", ".join(swept))
-    transports: dict[str, Transport] = {"ssh": SshTransport(), "simulated": SimulatedTransport(config.fleet)}
+    transports: dict[str, Transport] = {
+        "ssh": SshTransport(trust_first=HostKeys(database).trust_first),
+        "simulated": SimulatedTransport(config.fleet),
+    }
     orchestrator = Orchestrator(database, vault, store, transports)
     context = ServerContext(
         config=config, database=database, vault=vault, store=store, transports=transports, orchestrator=orchestrator

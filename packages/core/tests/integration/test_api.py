@@ -90,6 +90,46 @@ def test_a_node_that_does_not_answer_is_a_problem_and_is_remembered(client: Test
     assert node["status_reason"]
 
 
+def test_a_node_that_is_added_and_does_not_answer_says_so_and_can_be_changed(client: TestClient) -> None:
+    new = {"name": "n1", "address": "127.0.0.1", "port": 9, "refresh": True}
+    added = client.post("/api/nodes", json=new)
+    assert (added.status_code, added.json()["status"]) == (201, "unreachable")
+    assert added.json()["warning"]["detail"] == "node n1: root@127.0.0.1:9: Connection refused."
+    assert "stoker nodes set n1" in added.json()["warning"]["remedy"]
+    assert "stoker nodes set n1" in problem(client.post("/api/nodes", json=new), 409, "conflict")["remedy"]
+
+    client.post("/api/credentials", json={"name": "other"})
+    wanted = {"address": "192.0.2.8", "port": 2222, "user": "deploy", "sudo": True, "credential": "other"}
+    changed = client.patch("/api/nodes/n1", json=wanted).json()
+    assert {name: changed[name] for name in wanted} == wanted
+    assert (changed["status"], "warning" in changed) == ("new", False)
+    assert client.patch("/api/nodes/n1", json={}).json() == changed
+    client.post("/api/nodes", json={"name": "n2", "address": "192.0.2.9", "jump": "n1"})
+    assert "n1" in problem(client.patch("/api/nodes/n1", json={"jump": "n2"}), 422, "invalid-input")["detail"]
+    assert client.patch("/api/nodes/n2", json={"jump": None}).json()["jump"] == ""
+    problem(client.patch("/api/nodes/n1", json={"credential": "nobody"}), 404, "not-found")
+    problem(client.patch("/api/nodes/nobody", json={}), 404, "not-found")
+    problem(client.patch("/api/nodes/n1", json={"name": "x"}), 400, "bad-request")
+
+
+def test_a_node_of_an_environment_that_is_changed_is_a_new_input_of_plans(client: TestClient) -> None:
+    client.post("/api/environments", json={"name": "e"})
+    client.post("/api/nodes", json={"name": "n1", "address": "192.0.2.1"})
+    client.put("/api/environments/e/nodes/n1", json={"roles": []})
+    before = client.get("/api/environments/e").json()["revision"]
+    client.patch("/api/nodes/n1", json={"address": "192.0.2.2"})
+    assert client.get("/api/environments/e").json()["revision"] > before
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a\0b", "a\nb", "a" * 300, "a@b", "\u202e"])
+@pytest.mark.parametrize("name", ["address", "user"])
+def test_what_is_no_address_or_user_is_refused_and_shown_harmlessly(client: TestClient, name: str, text: str) -> None:
+    new = {"name": "n1", "address": "a", name: text}
+    found = problem(client.post("/api/nodes", json=new), 422, "invalid-input")
+    assert str(found["detail"]).isprintable()
+    assert client.get("/api/nodes").json()["items"] == []
+
+
 def test_private_keys_are_taken_and_never_given_back(client: TestClient) -> None:
     made = client.post("/api/credentials", json={"name": "own"}).json()
     assert made["public_key"].startswith("ssh-ed25519 ")

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes: added, listed, looked at, removed."""
+"""Nodes: added, listed, changed, looked at, removed."""
 
 from __future__ import annotations
 
-from litestar import Router, delete, get, post
+from litestar import Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
@@ -12,13 +12,13 @@ from litestar.status_codes import HTTP_200_OK
 from stoker.api.listing import Listing
 from stoker.services import nodes
 from stoker.services.context import ServerContext
-from stoker.services.nodes import NewNode, NodeView
+from stoker.services.nodes import AddedNode, NewNode, NodeChange, NodeView
 
 
-@post("/", sync_to_thread=True)
-def add_node(context: NamedDependency[ServerContext], data: JSONBody[NewNode]) -> NodeView:
-    """Add a node; ``refresh`` connects to it."""
-    return nodes.add(context, data)
+@post("/")
+async def add_node(context: NamedDependency[ServerContext], data: JSONBody[NewNode]) -> AddedNode:
+    """Add a node; with ``refresh`` connect to it, and have a ``warning`` if it cannot be reached."""
+    return await context.at_length(nodes.add, context, data)
 
 
 @get("/", sync_to_thread=True)
@@ -31,6 +31,12 @@ def list_nodes(context: NamedDependency[ServerContext]) -> Listing[NodeView]:
 def show_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
     """One node with its facts."""
     return nodes.show(context, node)
+
+
+@patch("/{node:str}", sync_to_thread=True)
+def change_node(context: NamedDependency[ServerContext], node: FromPath[str], data: JSONBody[NodeChange]) -> NodeView:
+    """Change how a node is reached."""
+    return nodes.change(context, node, data)
 
 
 @delete("/{node:str}", sync_to_thread=True)
@@ -52,5 +58,7 @@ def forget_host_key(context: NamedDependency[ServerContext], node: FromPath[str]
 
 
 router = Router(
-    "/api/nodes", route_handlers=[add_node, list_nodes, show_node, remove_node, refresh_node, forget_host_key], tags=["nodes"]
+    "/api/nodes",
+    route_handlers=[add_node, list_nodes, show_node, change_node, remove_node, refresh_node, forget_host_key],
+    tags=["nodes"],
 )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""``stoker nodes``: add, list, show, refresh, remove, forget-host-key."""
+"""``stoker nodes``: add, set, list, show, refresh, remove, forget-host-key."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from stoker.cli import complete, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
+from stoker.errors import NodeError
 
 if TYPE_CHECKING:
     from stoker.client.documents import NodeDocument
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def nodes() -> None:
-    """Add, look at and remove nodes."""
+    """Add, change, look at and remove nodes."""
 
 
 @nodes.command()
@@ -53,15 +54,37 @@ def add(
       stoker nodes add n2 10.0.0.12 --user debian --sudo --credential default --jump n1
     """
     client = connect()
-    node = client.add_node(name, address, port=port, user=user, sudo=sudo, credential=credential, jump=jump, transport=transport)
+    fields = {"port": port, "user": user, "sudo": sudo, "credential": credential, "jump": jump, "transport": transport}
+    node = client.add_node(name, address, **fields, refresh=refresh)
+    if warning := node.get("warning"):
+        reason = warning["detail"].removeprefix(f"node {name}: ")
+        raise NodeError(name, f"it was added, but it cannot be used yet: {reason}", remedy=warning["remedy"])
+    output.answer(node, f"added {name}: {_summary(node)}" if refresh else f"added {name}", as_json)
+
+
+@nodes.command("set")
+@click.argument("node", shell_complete=complete.nodes)
+@click.option("--address", help="Where it answers.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The SSH port.")
+@click.option("--user", help="Who to sign in as.")
+@click.option("--sudo/--no-sudo", default=None, help="Run everything through sudo (without a password).")
+@click.option("--credential", shell_complete=complete.credentials, help="The key to sign in with.")
+@click.option("--jump", metavar="NODE", shell_complete=complete.nodes, help="Go through another node; '' for none.")
+@click.option("--refresh/--no-refresh", default=True, show_default=True, help="Connect at once and read the facts.")
+@output.json_option
+def set_node(node: str, refresh: bool, as_json: bool, **fields: object) -> None:
+    """Change how a node is reached.
+
+    Examples:
+      stoker nodes set n1 --address 10.0.0.12
+      stoker nodes set n1 --user debian --sudo --credential lab
+    """
+    client = connect()
+    given = {name: value for name, value in fields.items() if value is not None}
+    found = client.change_node(node, **given)
     if refresh:
-        node = client.refresh_node(name)
-    if as_json:
-        output.write_json(node)
-    elif refresh:
-        output.say(f"added {name}: {_summary(node)}")
-    else:
-        output.say(f"added {name}")
+        found = client.refresh_node(node)
+    output.answer(found, f"changed {node}: {_summary(found)}", as_json)
 
 
 @nodes.command("list")

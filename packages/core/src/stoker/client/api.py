@@ -234,9 +234,13 @@ class StokerClient:
         return self._many(doc.NodeDocument, "/api/nodes")
 
     def add_node(self, name: str, address: str, **fields: object) -> doc.NodeDocument:
-        """Add a node. ``fields``: port, user, sudo, credential, jump, transport; None leaves one out."""
+        """Add a node. ``fields``: port, user, sudo, credential, jump, transport, refresh; None leaves one out."""
         body = {"name": name, "address": address, **{key: value for key, value in fields.items() if value is not None}}
-        return self._one(doc.NodeDocument, "POST", "/api/nodes", body=body)
+        return self._one(doc.NodeDocument, "POST", "/api/nodes", body=body, timeout=120)
+
+    def change_node(self, node: str, **fields: object) -> doc.NodeDocument:
+        """Change how a node is reached. ``fields``: address, port, user, sudo, credential, jump; ``jump=None`` takes it away."""
+        return self._one(doc.NodeDocument, "PATCH", f"/api/nodes/{_q(node)}", body=fields)
 
     def node(self, node: str) -> doc.NodeDocument:
         """One node, by name or id."""

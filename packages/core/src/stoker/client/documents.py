@@ -96,6 +96,8 @@ class NodeDocument(TypedDict, total=False):
     facts: dict[str, object]
     facts_at: float | None
     removing: bool
+    warning: dict[str, str]
+    """When it was added: ``detail`` and ``remedy`` of why it could not be reached."""
 
 
 class CredentialDocument(TypedDict, total=False):

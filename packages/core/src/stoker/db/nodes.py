@@ -10,7 +10,7 @@ from stoker.db import tables
 from stoker.db.environments import deployment_running
 from stoker.db.vault import Vault
 from stoker.domain.node import NodeTarget
-from stoker.errors import ConfigurationError, NotFoundError
+from stoker.errors import ConflictError, NotFoundError
 
 MAX_JUMPS = 4
 
@@ -33,18 +33,19 @@ def node_target(connection: Connection, vault: Vault, node_id: str, *, jumps: in
 
     Raises:
         NotFoundError: there is no such node.
-        ConfigurationError: its jump hosts go in a circle.
+        ConflictError: its jump hosts go in a circle, or are too many.
     """
     row = find_node(connection, node_id)
     if jumps > MAX_JUMPS:
-        raise ConfigurationError(
-            f"node {row.name}: more than {MAX_JUMPS} jump hosts.", remedy="Look for a circle among jump hosts."
+        raise ConflictError(
+            f"node {row.name}: more than {MAX_JUMPS} jump hosts.",
+            remedy="Look for a circle, and mend it with 'stoker nodes set'.",
         )
-    key = ""
+    key, credential = "", ""
     if row.credential_id is not None:
-        credentials = tables.credentials
-        stored = connection.execute(select(credentials.c.private_key).where(credentials.c.id == row.credential_id)).scalar_one()
-        key = vault.decrypt(stored).decode()
+        table = tables.credentials
+        stored = connection.execute(select(table.c.private_key, table.c.name).where(table.c.id == row.credential_id)).one()
+        key, credential = vault.decrypt(stored.private_key).decode(), stored.name
     return NodeTarget(
         id=row.id,
         name=row.name,
@@ -52,11 +53,19 @@ def node_target(connection: Connection, vault: Vault, node_id: str, *, jumps: in
         address=row.address,
         port=row.port,
         user=row.user,
+        credential=credential,
         private_key=key,
         sudo=bool(row.sudo),
         jump=None if row.jump_node_id is None else node_target(connection, vault, row.jump_node_id, jumps=jumps + 1),
         host_key=row.host_key,
     )
+
+
+def keep_host_key(connection: Connection, node_id: str, key: str) -> str:
+    """Keep the first host key that a node shows; answers the one that is kept, empty if the node was removed meanwhile."""
+    table = tables.nodes
+    connection.execute(update(table).where(table.c.id == node_id, table.c.host_key == "").values(host_key=key))
+    return str(connection.execute(select(table.c.host_key).where(table.c.id == node_id)).scalar() or "")
 
 
 def roles_of_nodes(connection: Connection, environment_id: str | None = None) -> dict[str, list[str]]:

@@ -94,6 +94,8 @@ class NodeTarget(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     port: int = 22
     user: str = "root"
+    credential: str = ""
+    """The name of the key, for messages."""
     private_key: str = ""
     """OpenSSH private key text."""
     sudo: bool = False

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes: added by address, looked at over their transport, removed."""
+"""Nodes: added by address, changed, looked at over their transport, removed."""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ import msgspec
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from stoker.db import tables
-from stoker.db.environments import bump_revision, find_environment
-from stoker.db.nodes import find_node, node_target, roles_of_nodes
+from stoker.db.environments import bump_revision, find_environment, refuse_while_deploying
+from stoker.db.nodes import MAX_JUMPS, find_node, node_target, roles_of_nodes
 from stoker.domain.node import Facts, NodeTarget
 from stoker.errors import ConflictError, InvalidInputError, NodeError, NotFoundError
 from stoker.services.context import ServerContext
@@ -22,6 +23,8 @@ from stoker.services.credentials import DEFAULT
 from stoker.services.environments import check_name
 
 CONNECT_SECONDS = 20.0
+_ADDRESS = re.compile(r"[^\s/@\\]{1,253}")
+_USER = re.compile(r"[^\s:/@\\]{1,64}")
 
 
 class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +42,20 @@ class NewNode(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     jump: str | None = None
     """A node through which this one is reached."""
     transport: Literal["ssh", "simulated"] = "ssh"
+    refresh: bool = False
+    """Whether to connect to it at once; a node that cannot be reached is added all the same, and ``warning`` says why."""
+
+
+class NodeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of how a node is reached; what is not given stays as it is."""
+
+    address: str | msgspec.UnsetType = msgspec.UNSET
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | msgspec.UnsetType = msgspec.UNSET
+    user: str | msgspec.UnsetType = msgspec.UNSET
+    sudo: bool | msgspec.UnsetType = msgspec.UNSET
+    credential: str | msgspec.UnsetType = msgspec.UNSET
+    jump: str | msgspec.UnsetType | None = msgspec.UNSET
+    """A node through which this one is reached; null for none."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # it holds no cycle, and lists hold thousands
@@ -66,6 +83,20 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # it holds
     """What the node told about itself; spliced in as it is stored."""
     facts_at: float | None
     removing: bool
+
+
+class NodeWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a node that was added could not be reached."""
+
+    detail: str
+    remedy: str
+
+
+class AddedNode(NodeView, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A node that was added, and what came of the first look at it."""
+
+    warning: NodeWarning | None = None
+    """Only if it was to be reached and could not be."""
 
 
 def _query() -> Select[tuple[object, ...]]:
@@ -170,8 +201,8 @@ def read_view(connection: Connection, node_id: str) -> NodeView:
     return _view(row, roles_of_nodes(connection))
 
 
-def add(context: ServerContext, new: NewNode) -> NodeView:
-    """Add a node; nothing is connected yet.
+def add(context: ServerContext, new: NewNode) -> AddedNode:
+    """Add a node, and connect to it if that is wanted: it stays also if it cannot be reached.
 
     Raises:
         InvalidInputError: a field does not fit.
@@ -179,16 +210,16 @@ def add(context: ServerContext, new: NewNode) -> NodeView:
         ConflictError: the name is taken.
     """
     check_name("node", new.name)
-    if not new.address.strip() or any(character.isspace() for character in new.address):
-        raise InvalidInputError(
-            f"node {new.name}: {new.address!r} is not an address.", remedy="Give a host name or an IP address."
-        )
+    _check_way(new.name, new.address, new.user)
     if new.transport not in context.transports:
         raise InvalidInputError(f"node {new.name}: this server has no transport {new.transport!r}.", remedy="Use 'ssh'.")
     identity = uuid.uuid4().hex
     with context.database.transaction() as connection:
         if connection.execute(select(tables.nodes.c.id).where(tables.nodes.c.name == new.name)).first():
-            raise ConflictError(f"node {new.name!r} is there already.", remedy="Choose another name.")
+            raise ConflictError(
+                f"node {new.name!r} is there already.",
+                remedy=f"Choose another name, or change it with 'stoker nodes set {new.name}'.",
+            )
         connection.execute(
             insert(tables.nodes).values(
                 id=identity,
@@ -198,22 +229,90 @@ def add(context: ServerContext, new: NewNode) -> NodeView:
                 port=new.port,
                 user=new.user,
                 sudo=new.sudo,
-                credential_id=_credential(connection, new),
-                jump_node_id=find_node(connection, new.jump).id if new.jump else None,
+                credential_id=_credential(connection, new.credential or DEFAULT) if new.transport == "ssh" else None,
+                jump_node_id=_jump(connection, identity, new.name, new.jump),
                 facts="{}",
                 created_at=time.time(),
             )
         )
-        return read_view(connection, identity)
+    warning = None
+    if new.refresh:
+        try:
+            refresh(context, identity)
+        except NodeError as error:
+            warning = NodeWarning(detail=error.detail, remedy=error.remedy)
+    view = show(context, identity)
+    return AddedNode(**{name: getattr(view, name) for name in NodeView.__struct_fields__}, warning=warning)
 
 
-def _credential(connection: Connection, new: NewNode) -> str | None:
+def change(context: ServerContext, key: str, wanted: NodeChange) -> NodeView:
+    """Change how a node is reached; its host key stays, so another machine under the new address is refused.
+
+    Raises:
+        InvalidInputError: a field does not fit.
+        NotFoundError: there is no such node, credential or jump node.
+        ConflictError: a deployment of its environment runs.
+    """
+    with context.database.transaction() as connection:
+        row = find_node(connection, key)
+        values: dict[str, object] = {
+            name: value
+            for name in ("address", "port", "user", "sudo")
+            if (value := getattr(wanted, name)) is not msgspec.UNSET and value != getattr(row, name)
+        }
+        _check_way(row.name, str(values.get("address", row.address)), str(values.get("user", row.user)))
+        if wanted.credential is not msgspec.UNSET:
+            if row.transport != "ssh":
+                raise InvalidInputError(f"node {row.name} is simulated and has no credential.", remedy="Leave it out.")
+            values["credential_id"] = _credential(connection, wanted.credential)
+        if wanted.jump is not msgspec.UNSET:
+            values["jump_node_id"] = _jump(connection, row.id, row.name, wanted.jump)
+        if values:
+            if row.environment_id is not None:
+                home = find_environment(connection, row.environment_id)
+                refuse_while_deploying(connection, home.id, home.name, f"changing node {row.name}")
+                bump_revision(connection, home.id)
+            changed = update(tables.nodes).where(tables.nodes.c.id == row.id)
+            connection.execute(changed.values(status="new", status_reason="changed, not reached since", **values))
+        return read_view(connection, row.id)
+
+
+def _check_way(name: str, address: str, user: str) -> None:
+    """Refuse what no machine or user is called, so that it is told here and not by what would break on it."""
+    if not _ADDRESS.fullmatch(address) or not address.isprintable():
+        raise InvalidInputError(f"node {name}: {address[:100]!r} is not an address.", remedy="Give a host name or an IP address.")
+    if not _USER.fullmatch(user) or not user.isprintable():
+        raise InvalidInputError(
+            f"node {name}: {user[:100]!r} is not a user's name.", remedy="Give the name with which to sign in, e.g. root."
+        )
+
+
+def _credential(connection: Connection, name: str) -> str:
     table = tables.credentials
-    name = new.credential or DEFAULT
     found: str | None = connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
-    if found is None and new.transport == "ssh":
-        raise NotFoundError(f"credential {name!r} is not there.", remedy="'stoker credentials add NAME' makes one.")
-    return found if new.transport == "ssh" else None
+    if found is None:
+        raise NotFoundError(f"credential {name!r} is not there.", remedy=f"'stoker credentials add {name}' makes it.")
+    return found
+
+
+def _jump(connection: Connection, node_id: str, name: str, jump: str | None) -> str | None:
+    """The id of a jump node, whose own jump nodes neither lead back nor are too many."""
+    if not jump:
+        return None
+    found = str(find_node(connection, jump).id)
+    way: list[str] = []
+    following: str | None = found
+    while following is not None:
+        row = find_node(connection, following)
+        way.append(str(row.name))
+        if row.id == node_id:
+            raise InvalidInputError(
+                f"node {name}: its jump hosts lead back to itself ({' -> '.join(way)}).", remedy="Choose another jump node."
+            )
+        if len(way) > MAX_JUMPS:
+            raise InvalidInputError(f"node {name}: more than {MAX_JUMPS} jump hosts.", remedy="Choose a nearer jump node.")
+        following = None if row.jump_node_id is None else str(row.jump_node_id)
+    return found
 
 
 def remove(context: ServerContext, key: str) -> None:

@@ -5,8 +5,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncssh
 
@@ -41,6 +45,9 @@ _HOST_KEYS: Final = (
     "rsa-sha2-256",
 )
 _KINDS: Final = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
+_NUMBERED: Final = re.compile(r"\[Errno (\d+)\]")
+
+TrustFirst: TypeAlias = Callable[[NodeTarget, str], Awaitable[str]]
 
 
 @lru_cache(maxsize=64)
@@ -51,9 +58,16 @@ def _private_key(text: str) -> asyncssh.SSHKey:
 class SshTransport:
     """Opens connections with asyncssh; nothing of the user's own SSH configuration is read."""
 
-    def __init__(self, root: str = "/var/lib/stoker") -> None:
-        """Use ``root`` as Stoker's folder on nodes."""
+    def __init__(self, root: str = "/var/lib/stoker", trust_first: TrustFirst | None = None) -> None:
+        """Use ``root`` as Stoker's folder on nodes.
+
+        Args:
+            root: the folder.
+            trust_first: asked about every node on the way whose key is not known yet; answers the key that is kept. Without it,
+                any first key is taken.
+        """
         self._root = root
+        self._trust_first = trust_first
 
     async def connect(self, target: NodeTarget, timeout: float = 15.0) -> SshLink:
         """Connect, as ``Transport.connect`` says."""
@@ -64,8 +78,8 @@ class SshTransport:
             self._abort(connections)
             raise NodeUnreachableError(
                 target.name,
-                f"{target.address}:{target.port} did not answer within {timeout:g} seconds.",
-                remedy="Check address and network.",
+                f"{_way(target)} did not answer within {timeout:g} seconds.",
+                remedy=f"Check the network, or mend the address with 'stoker nodes set {target.name}'.",
             ) from error
         except BaseException:
             self._abort(connections)
@@ -90,10 +104,7 @@ class SshTransport:
         except asyncssh.Error as error:
             raise NodeUnreachableError(target.name, f"no shell: {error.reason}.") from error
         _, boot_id, spool_id, now, uptime = words[:5]
-        key = connection.get_server_host_key()
-        identity = NodeIdentity(
-            boot_id=boot_id, spool_id=spool_id, host_key=key.export_public_key().decode().strip() if key is not None else ""
-        )
+        identity = NodeIdentity(boot_id=boot_id, spool_id=spool_id, host_key=_shown_key(connection))
         return SshLink(
             target, connections, shell, identity, self._root, (float(now), float(uptime)), lambda: self.connect(target)
         )
@@ -103,6 +114,10 @@ class SshTransport:
         tunnel = None if target.jump is None else await self._reach(target.jump, connections)
         connection = await self._open(target, tunnel)
         connections.append(connection)
+        if not target.host_key and self._trust_first is not None:
+            kept = await self._trust_first(target, shown := _shown_key(connection))
+            if kept and kept.split()[:2] != shown.split()[:2]:
+                raise _changed(target, kept)
         return connection
 
     async def _open(self, target: NodeTarget, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
@@ -136,18 +151,48 @@ class SshTransport:
                 connect_timeout=None,
             )
         except asyncssh.HostKeyNotVerifiable as error:
-            raise HostKeyChangedError(
-                target.name,
-                f"it shows another host key than {target.host_key.split()[0]} ...{target.host_key.split()[1][-12:]}.",
-                remedy="If the node was installed anew: stoker nodes forget-host-key NODE. If not, somebody may sit in between.",
-            ) from error
+            raise _changed(target, target.host_key) from error
         except asyncssh.PermissionDenied as error:
             raise NodeAuthenticationError(
                 target.name,
-                f"user {target.user} with our key is refused.",
-                remedy="Put the credential's public key into authorized_keys.",
+                f"{_way(target)} refuses the key of credential {target.credential or '(none)'}.",
+                remedy=(
+                    "'stoker credentials list' shows the public key that belongs into "
+                    f"~{target.user}/.ssh/authorized_keys there; 'stoker nodes set {target.name}' changes user or credential."
+                ),
             ) from error
-        except (OSError, asyncssh.Error) as error:
+        except (OSError, UnicodeError, asyncssh.Error) as error:
             raise NodeUnreachableError(
-                target.name, f"{target.address}:{target.port}: {error}.", remedy="Check address, port, and that sshd runs."
+                target.name,
+                f"{_way(target)}: {_plain(error)}.",
+                remedy=f"Check that sshd runs there, or mend the address with 'stoker nodes set {target.name}'.",
             ) from error
+
+
+def _way(target: NodeTarget) -> str:
+    return f"{target.user}@{target.address}:{target.port}"
+
+
+def _shown_key(connection: asyncssh.SSHClientConnection) -> str:
+    key = connection.get_server_host_key()
+    return key.export_public_key().decode().strip() if key is not None else ""
+
+
+def _changed(target: NodeTarget, known: str) -> HostKeyChangedError:
+    kind, text = known.split()[:2]
+    return HostKeyChangedError(
+        target.name,
+        f"it shows another host key than {kind} ...{text[-12:]}.",
+        remedy=f"If it was installed anew: stoker nodes forget-host-key {target.name}. If not, somebody may sit in between.",
+    )
+
+
+def _plain(error: Exception) -> str:
+    """What the system means, without how it was called: ``No route to host``."""
+    if isinstance(error, UnicodeError):
+        return "this is not a host name"
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    if found := [os.strerror(int(number)) for number in _NUMBERED.findall(str(error))]:
+        return " and ".join(dict.fromkeys(found))
+    return str(error).rstrip(".")
