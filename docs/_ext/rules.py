@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from messages import Scope, Source, bind, text_of
 
 PACKAGES = Path(__file__).parent.parent.parent / "packages"
 ID = re.compile(r"[A-Z]\d{3}")
@@ -23,48 +27,45 @@ class Use:
     remedy: str
 
 
-def text_of(node: ast.AST | None) -> str:
-    """A text as a person may read it: what is filled in stands in angle brackets."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        parts = []
-        for part in node.values:
-            if isinstance(part, ast.Constant):
-                parts.append(str(part.value))
-            elif isinstance(part, ast.FormattedValue):
-                parts.append("«" + re.sub(r"^.*\.", "", ast.unparse(part.value).split("(")[0].split("[")[0]) + "»")
-        return "".join(parts)
-    return ""
-
-
-def _is_id(node: ast.AST) -> bool:
+def _is_id(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and ID.fullmatch(node.value) is not None
 
 
-def _use(call: ast.Call, room: str) -> Use | None:
+def _uses_of(source: Source, scope: Scope, call: ast.Call) -> Iterator[Use]:
+    """What a call that names a rule says; nothing if it names none."""
     named = {keyword.arg: keyword.value for keyword in call.keywords}
-    ids = [argument for argument in (*call.args, *named.values()) if _is_id(argument)]
-    if len(ids) != 1:
-        return None
-    texts = [text for text in (text_of(argument) for argument in call.args if not _is_id(argument)) if " " in text]
-    message = text_of(named.get("message")) or (texts[0] if texts else "")
-    remedy = text_of(named.get("remedy")) or (texts[1] if len(texts) > 1 else "")
-    return Use(str(ids[0].value), room, message, remedy)
+    rules = [argument for argument in (*call.args, *named.values()) if _is_id(argument)]
+    function = source.callee(scope, call)
+    if not rules and function is not None and _default_rule(function) is not None:
+        rules = [_default_rule(function)]
+    if len(rules) != 1:
+        return
+    given = {**(bind(function, call) if function is not None else {}), **named}
+    if not any(_is_id(argument) for argument in (*call.args, *named.values())) and "message" not in given:
+        return  # another function of the same name
+    message = next((given[name] for name in ("message", "reason") if name in given), None)
+    pairs = [pair for pair in source.pairs(scope, message, given.get("remedy")) if pair[0]]
+    if not pairs:
+        texts = [text for argument in call.args if " " in (text := text_of(argument))]
+        pairs = [((texts or [""])[0], (texts[1:] or [""])[0])]
+    for text, remedy in pairs:
+        yield Use(str(rules[0].value), scope.module, text, remedy)
 
 
+def _default_rule(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.Constant | None:
+    """The rule that a function names unless it is told another."""
+    defaults = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return next((value for argument, value in defaults if argument.arg == "rule" and _is_id(value)), None)
+
+
+@cache
 def uses() -> list[Use]:
     """Every use of a rule in the SDK and the core, sorted by id."""
-    found: set[Use] = set()
+    source = Source()
     for file in sorted(PACKAGES.glob("*/src/**/*.py")):
         room = ".".join(file.relative_to(file.parents[len(file.relative_to(PACKAGES).parts) - 3]).with_suffix("").parts)
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and (use := _use(node, room)):
-                found.add(use)
-            elif isinstance(node, ast.arg | ast.arguments):
-                defaults = [*node.defaults, *node.kw_defaults] if isinstance(node, ast.arguments) else []
-                found |= {Use(str(d.value), room, "", "") for d in defaults if d is not None and _is_id(d)}
+        source.add(room.removesuffix(".__init__"), ast.parse(file.read_text()))
+    found = {use for scope, call in source.calls for use in _uses_of(source, scope, call)}
     return sorted(found, key=lambda use: (use.rule, use.room, use.message))
 
 
@@ -82,7 +83,8 @@ def page() -> str:
         mine = [use for use in everything if use.rule == rule]
         for use in mine:
             if use.message:
-                lines.append(f"- {_escape(use.message)}" + (f" *{_escape(use.remedy)}*" if use.remedy else ""))
+                told = re.search(r"\w", re.sub(r"«.*?»", "", use.remedy))
+                lines.append(f"- {_escape(use.message)}" + (f" *{_escape(use.remedy.strip())}*" if told else ""))
         rooms = sorted({use.room for use in mine})
         lines += ["", "Found by " + ", ".join(f"`{room}`" for room in rooms) + ".", ""]
     return "\n".join(lines)

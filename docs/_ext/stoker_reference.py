@@ -13,6 +13,7 @@ import command_line
 import extension_points
 import msgspec
 import rules
+import settings_fields
 import stoker_sdk
 from stoker.config import ServerConfig
 
@@ -73,6 +74,9 @@ SOURCES: dict[str, Callable[[str], str]] = {
     "extension-point": extension_points.page,
     "extension-points": lambda _: extension_points.index(),
     "rules": lambda _: rules.page(),
+    "settings-parameters": settings_fields.parameters,
+    "settings-limits": settings_fields.limits,
+    "generators": settings_fields.generators,
     "command-line": command_line.page,
     "sdk-face": sdk_face,
     "configuration": configuration,

@@ -3,6 +3,7 @@
 """What the manual promises about extension points, rules and the SDK's face is there, and its examples are right."""
 
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 import stoker_sdk
 import yaml
 from stoker_plugin_ntp import plugin as ntp
-from stoker_sdk.extension_points import all_points
+from stoker_sdk.extension_points import all_points, settings
 from stoker_sdk.manifest import read_manifest, to_manifest
+from stoker_sdk.model.generator import GENERATORS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -80,6 +82,15 @@ def test_page_names_every_class_and_field_with_its_text(reference, point):
             assert row, f"{kind.__name__}.{field} has no text under it"
 
 
+def test_page_of_settings_names_every_parameter_limit_and_generator(reference):
+    page = reference.fill((DOCS / "reference" / "extension-points" / "settings.md").read_text())
+    for name in [*inspect.signature(settings.field).parameters, *settings.LIMITS, *GENERATORS]:
+        if name != "limits":
+            assert re.search(rf"^\| `{name}` \| .*\w", page, re.MULTILINE), f"{name} has no row"
+    for words in ("x-secret", "x-when", "`minimum`", "`maxLength`", "`public.FIELD.public_key`", "`public.FIELD.ca`"):
+        assert words in page
+
+
 def test_reference_of_the_sdk_is_its_face(reference):
     page = reference.fill((DOCS / "reference" / "sdk.md").read_text())
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == sorted(stoker_sdk.__all__) == list(stoker_sdk.__all__)
@@ -92,6 +103,22 @@ def test_every_rule_has_a_section(reference):
     for file in ROOT.glob("packages/*/src/**/*.py"):
         named |= set(re.findall(r"[\"']([A-Z]\d{3})[\"']", file.read_text()))
     assert written == named
+
+
+def test_every_rule_has_a_message(reference):
+    for section in re.split(r"^## ", reference.rules.page(), flags=re.MULTILINE)[1:]:
+        assert re.search(r"^- \S", section, re.MULTILINE), f"{section[:4]} says nothing"
+
+
+def test_messages_are_found_where_they_come_from(reference):
+    found = {}
+    for use in reference.rules.uses():
+        found.setdefault(use.rule, set()).add((use.message, use.remedy))
+    assert ("it needs «text», but «there» enabled here.", "Enable «text» first.") in found["D001"]  # a variable
+    assert ("give either port or file.", "Remove one of the two, or add one.") in found["E002"]  # a parameter
+    assert ("the key «name» is there twice", "") in found["Y002"]  # an exception
+    assert any("there is no variable" in message for message, _ in found["E003"])  # a generator
+    assert any(message == "there is no extension point «point»." for message, _ in found["P014"])  # a list of tuples
 
 
 def test_a_rule_means_one_thing(reference):

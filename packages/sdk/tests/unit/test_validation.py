@@ -198,6 +198,11 @@ SCHEMAS = {
     "unknown setting in a condition": ({"type": "string", "x-when": "settings.tsl"}, "X003", "schema.properties.a.x-when"),
     "condition that is not CEL": ({"type": "string", "x-when": "settings.tls =="}, "X001", "schema.properties.a.x-when"),
     "condition that is no text": ({"type": "string", "x-when": True}, "V005", "schema.properties.a.x-when"),
+    "condition with a loop": (
+        {"type": "string", "x-when": "[settings.tls].exists(x, x)"},
+        "V006",
+        "schema.properties.a.x-when",
+    ),
     "condition over a node": ({"type": "string", "x-when": "node.name == 'a'"}, "X002", "schema.properties.a.x-when"),
     "unknown setting in names": (
         {"type": "string", "x-secret": {"generator": "x509", "names": "settings.hots"}},

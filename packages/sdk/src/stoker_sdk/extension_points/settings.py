@@ -17,12 +17,9 @@ from stoker_sdk.model.naming import did_you_mean
 JsonSchema: TypeAlias = Mapping[str, object]
 
 LIMITS: Final = frozenset(
-    {
-        "alias", "allow_inf_nan", "decimal_places", "default_factory", "discriminator", "examples", "ge", "gt", "le", "lt",
-        "max_digits", "max_length", "min_length", "multiple_of", "pattern", "strict", "union_mode",
-    }
-)  # fmt: skip
-"""Parameters of :func:`pydantic.Field` that ``field`` hands on."""
+    {"alias", "discriminator", "examples", "ge", "gt", "le", "lt", "max_length", "min_length", "multiple_of", "pattern"}
+)
+"""Parameters of :func:`pydantic.Field` that a JSON Schema keeps: what Python alone would check, nobody does."""
 
 
 class Settings(Contribution, frozen=True, kw_only=True, tag="settings"):

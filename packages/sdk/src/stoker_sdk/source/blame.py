@@ -45,7 +45,9 @@ def blame(error: BaseException, folder: Path, target: str) -> Finding:
     remedy = f"{_suggestion(error, place)}{_remedy(error, place, target)}"
     if place is None:
         place = _entry_point(folder, target)
-    return Finding(rule="L014", file=place.file, line=place.line, message=f"{_text(error)}.", remedy=remedy)
+    exception, what = type(error).__name__, _text(error)
+    message = f"{exception}: {what}." if what else f"{exception}."
+    return Finding(rule="L014", file=place.file, line=place.line, message=message, remedy=remedy)
 
 
 def _text(error: BaseException) -> str:
@@ -53,7 +55,7 @@ def _text(error: BaseException) -> str:
     if isinstance(error, ImportError) and error.path:
         text = text.removesuffix(f" ({error.path})")  # where the SDK is installed helps nobody
     text = " ".join(text.split()).rstrip(".")
-    return f"{type(error).__name__}: {text[:_MESSAGE]}" if text else type(error).__name__
+    return text[:_MESSAGE]
 
 
 def _place(error: BaseException, root: Path) -> _Place | None:

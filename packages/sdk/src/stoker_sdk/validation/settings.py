@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NoReturn
 
@@ -17,6 +18,8 @@ from stoker_sdk.plugin import Plugin
 from stoker_sdk.validation.expressions import check_source
 
 _NOT_SCHEMAS: Final = frozenset({"default", "examples", "const", "enum", "x-secret", "x-when"})
+_LOOP = re.compile(r"\.(map|filter|all|exists|exists_one)\s*\(")
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _VARIABLES: Final = frozenset({"settings", "item"})
 """What conditions and names may use: all settings, and the group that the field stands in."""
 
@@ -50,7 +53,12 @@ def _field(root: Mapping[str, object], place: str, field: Mapping[str, object]) 
             remedy = f"{did_you_mean(str(generator), GENERATORS)}Use one of: {', '.join(sorted(GENERATORS))}."
             yield Finding(rule="V003", contribution="settings", field=place, message=message, remedy=remedy)
         yield from _source(root, f"{place}.x-secret.names", how.get("names"))
-    yield from _source(root, f"{place}.x-when", field.get("x-when"))
+    condition = field.get("x-when")
+    yield from _source(root, f"{place}.x-when", condition)
+    if isinstance(condition, str) and _LOOP.search(_QUOTED.sub("''", condition)):
+        message = f"the condition {condition!r} has a loop."
+        remedy = "Conditions of settings compare values only."
+        yield Finding(rule="V006", contribution="settings", field=f"{place}.x-when", message=message, remedy=remedy)
     # An empty default stands for "not given yet" where the value is made or asked for later.
     if "default" in field and not (field["default"] in (None, "") and (secret or "x-when" in field)):
         yield from _default(root, place, field)
