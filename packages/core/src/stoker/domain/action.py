@@ -36,9 +36,10 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """One path to bring into a state; written beside and renamed, so a reader never sees half a file."""
 
     path: str
-    change: Literal["write", "directory", "remove", "restore"] = "write"
+    change: Literal["write", "directory", "remove", "restore", "discard"] = "write"
     """``write``: content, owner and mode; an original that was not ours is kept once in ``/var/lib/stoker/originals``.
-    ``remove``: the path goes. ``restore``: the kept original comes back, or the path goes if there was none."""
+    ``remove``: the path goes, and an original that was not ours is kept likewise. ``restore``: the kept original comes back, or
+    what we made goes, with the parents that we made for it. ``discard``: the path goes for good."""
     content: str = ""
     """The content's id in the plan (``Plan.contents``); ``blob:PLUGIN:PATH`` for a file of a bundle."""
     owner: str = "root"

@@ -37,7 +37,7 @@ class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppliedFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file that Stoker wrote."""
+    """A path that Stoker took over: a file or directory that it made, or one that it took away."""
 
     sha256: str
     plugins: list[str]
@@ -46,6 +46,10 @@ class AppliedFile(msgspec.Struct, frozen=True, omit_defaults=True):
     mode: str = "0644"
     keyed_hash: str = ""
     """For files with secrets: HMAC of the final bytes instead of a plain hash."""
+    gone: bool = False
+    """Nothing shall be there: a task took away what was."""
+    original: bool | None = None
+    """Whether something was there before Stoker came; ``None`` if that cannot be told: a package may have brought it."""
 
 
 class AppliedPackage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from stoker.db.journal import AppliedChange
 from stoker.domain.action import FileChange, FilesAction
+from stoker.domain.node import ObservedFile
 from stoker.domain.plan import Plan, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import Applied, AppliedFile, AppliedPackage, Snapshot
 
@@ -24,7 +25,10 @@ class Ledger:
     def __init__(self, plan: Plan, snapshot: Snapshot | None) -> None:
         """Index the plan; the snapshot says what was applied before."""
         self._plan = plan
-        self._before: dict[str, Applied] = {} if snapshot is None else {node.id: node.applied for node in snapshot.nodes}
+        nodes = [] if snapshot is None else snapshot.nodes
+        self._before: dict[str, Applied] = {node.id: node.applied for node in nodes}
+        self._found: dict[str, dict[str, ObservedFile]] = {node.id: node.observed.files for node in nodes}
+        self._installing = {plan.nodes[item.node].id for item in plan.packages if item.status == "install"}
         self._files: dict[tuple[int, int], list[PlannedFile]] = defaultdict(list)
         self._packages: dict[tuple[int, int], list[PlannedPackage]] = defaultdict(list)
         for file in plan.files:
@@ -41,19 +45,27 @@ class Ledger:
         """An instance succeeded."""
         task, node = self._plan.tasks[instance.task], self._plan.nodes[instance.node].id
         place = (instance.task, instance.node)
-        changes = [self._file(file, node, task.plugin) for file in self._files.get(place, ())]
+        removing = instance.run == "remove"
+        changes = [
+            self._forgotten(file.path, node) if removing else self._file(file, node, task.plugin)
+            for file in self._files.get(place, ())
+        ]
         changes += [self._package(package, node, task.plugin) for package in self._packages.get(place, ())]
         action = self._plan.actions[instance.action]
         if isinstance(action, FilesAction):
             known = {change.key for change in changes}
-            changes += [self._plain(change, node, task.plugin) for change in action.files if change.path not in known]
-        if task.kind not in TRANSIENT_KINDS and instance.run != "remove":
+            changes += [
+                self._forgotten(change.path, node) if removing else self._plain(change, node, task.plugin)
+                for change in action.files
+                if change.path not in known
+            ]
+        if task.kind not in TRANSIENT_KINDS and not removing:
             changes.append(AppliedChange("task", node, task.name, instance.inputs))
         return changes
 
     def _file(self, file: PlannedFile, node: str, plugin: str) -> AppliedChange:
-        if file.status in ("remove", "restore") or file.content < 0:
-            return AppliedChange("file", node, file.path, None)
+        if file.content < 0:
+            return self._gone(file.path, node, plugin)
         applied = AppliedFile(
             sha256=self._plan.contents[file.content].sha256,
             plugins=self._owners_of(file.content) or [plugin],
@@ -61,6 +73,7 @@ class Ledger:
             group=file.group,
             mode=file.mode,
             keyed_hash=self._plan.keyed_hashes.get(str(file.content), ""),
+            original=self._original(file.path, node),
         )
         return AppliedChange("file", node, file.path, _encode(applied).decode())
 
@@ -71,12 +84,37 @@ class Ledger:
         return self._owners[content]
 
     def _plain(self, change: FileChange, node: str, plugin: str) -> AppliedChange:
-        """A path that the plan does not follow line by line: a directory, or a file of a bundle."""
-        if change.change in ("remove", "restore"):
-            return AppliedChange("file", node, change.path, None)
+        """A path that the plan does not follow line by line: a directory, a file of a bundle, or nothing."""
+        if change.change not in ("write", "directory"):
+            return self._gone(change.path, node, plugin)
         sha256 = self._plan.contents[int(change.content)].sha256 if change.content.isdecimal() else ""
-        applied = AppliedFile(sha256=sha256, plugins=[plugin], owner=change.owner, group=change.group, mode=change.mode)
+        applied = AppliedFile(
+            sha256=sha256,
+            plugins=[plugin],
+            owner=change.owner,
+            group=change.group,
+            mode=change.mode,
+            original=self._original(change.path, node),
+        )
         return AppliedChange("file", node, change.path, _encode(applied).decode())
+
+    def _forgotten(self, path: str, node: str) -> AppliedChange:
+        return AppliedChange("file", node, path, None)
+
+    def _gone(self, path: str, node: str, plugin: str) -> AppliedChange:
+        """What was there is kept on the node and comes back when the plugin goes: that has to be remembered."""
+        applied = AppliedFile(sha256="", plugins=[plugin], gone=True, original=self._original(path, node))
+        return AppliedChange("file", node, path, _encode(applied).decode())
+
+    def _original(self, path: str, node: str) -> bool | None:
+        """Whether something was at a path before the first deployment that took it over."""
+        before = self._before.get(node, Applied()).files.get(path)
+        if before is not None:
+            return before.original
+        found = self._found.get(node, {}).get(path)
+        if found is not None and found.kind != "absent":
+            return True
+        return None if found is None or node in self._installing else False
 
     def _package(self, package: PlannedPackage, node: str, plugin: str) -> AppliedChange:
         before = self._before.get(node, Applied()).packages.get(package.name)

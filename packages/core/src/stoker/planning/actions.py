@@ -104,7 +104,8 @@ def _files(scope: Scope, task: tasks.Files, contents: Contents) -> FilesAction:
                 FileChange(path=item.path, change="directory", owner=item.owner, group=item.group, mode=item.mode or "0755")
             )
         else:
-            changes.append(FileChange(path=item.path, change="remove"))
+            # Nothing comes back of what a plugin takes away when it goes itself.
+            changes.append(FileChange(path=item.path, change="discard" if task.on == "remove" else "remove"))
     return FilesAction(files=changes)
 
 

@@ -313,6 +313,7 @@ def file_status(
     )
     as_applied = (
         applied is not None
+        and not applied.gone
         and applied.sha256 == content.sha256
         and (applied.owner, applied.group, applied.mode) == (attributes.owner, attributes.group, attributes.mode)
     )

@@ -159,12 +159,26 @@ class TaskTemplate:
 
     def _look_at_file(self, change: FileChange, state: NodeState) -> str:
         status = self._file_status(change, state)
+        if self.source.task is not None and self.source.task.on == "remove":
+            return status  # what the plugin had made there is given back besides
         state.paths[change.path] = status
+        found = state.node.observed.files.get(change.path)
+        if change.change == "remove" and status != "same":
+            self._tables.files.append(
+                PlannedFile(
+                    node=state.index,
+                    path=change.path,
+                    content=-1,
+                    status="remove",
+                    task=self.index,
+                    before=-1 if found is None else self._tables.before(found.content),
+                    note=_taken_away(change.path, state),
+                )
+            )
         if change.content.isdigit():
             content = int(change.content)
             planned = self._tables.contents.items[content]
             state.sums[change.path] = planned.sha256
-            found = state.node.observed.files.get(change.path)
             self._tables.files.append(
                 PlannedFile(
                     node=state.index,
@@ -195,7 +209,7 @@ class TaskTemplate:
             return file_status(state.node, change.path, planned, attributes, self._secret_hashes.get(key))
         found = state.node.observed.files.get(change.path)
         there = found is not None and found.kind != "absent"
-        if change.change == "remove":
+        if change.change in ("remove", "discard"):
             return "remove" if there else "same"
         wanted = "directory" if change.change == "directory" else "file"
         fits = (
@@ -206,7 +220,8 @@ class TaskTemplate:
         )
         if fits:
             return "same"
-        return "drift" if change.path in state.node.applied.files else ("change" if there else "create")
+        applied = state.node.applied.files.get(change.path)
+        return "drift" if applied is not None and not applied.gone else ("change" if there else "create")
 
     def _look_at_package(self, name: str, state: NodeState, *, remove: bool) -> str:
         installed = state.node.observed.packages.get(name, "")
@@ -226,6 +241,15 @@ class TaskTemplate:
                 )
             )
         return status
+
+
+def _taken_away(path: str, state: NodeState) -> str:
+    applied = state.node.applied.files.get(path)
+    if applied is not None and applied.gone:
+        return "is there again"
+    if applied is not None and applied.original is False:
+        return "was made by Stoker"
+    return "comes back when the plugin goes"
 
 
 def _fingerprint(trigger: str, plugin: str, state: NodeState) -> str:

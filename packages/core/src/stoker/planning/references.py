@@ -13,6 +13,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from stoker_sdk.errors import ExpressionError
 from stoker_sdk.extension_points.config_files import WholeFile
 from stoker_sdk.extension_points.settings import Settings
+from stoker_sdk.extension_points.tasks import Script, Upload
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.expression import Expression, condition_source
 from stoker_sdk.model.finding import Finding
@@ -71,6 +72,12 @@ def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
                 for message, remedy in _faults(source, part, roles):
                     findings.append(_finding(part, contribution, field, message, remedy))
                 findings += _misuses(source, part, contribution, field)
+            if part.plugin.removing and getattr(contribution, "on", "") != "remove":
+                continue  # it is not used any more
+            if isinstance(contribution, Script | Upload) and contribution.source not in part.plugin.blobs:
+                path = contribution.source
+                message = f"the bundle has no file {path}."
+                findings.append(_finding(part, contribution, "source", message, "Build the bundle again.", path))
             if isinstance(contribution, WholeFile) and contribution.template is not None:
                 findings += _template_faults(part, contribution, contribution.template)
     return findings

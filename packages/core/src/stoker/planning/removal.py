@@ -18,6 +18,8 @@ from stoker.planning.parts import PluginParts
 from stoker.planning.tables import NodeState, Tables
 
 _REASON: Final = "remove"
+_NOT_KNOWN: Final = "if there was one before Stoker came"
+"""Said of an original of which that cannot be told."""
 
 
 class Removal:
@@ -74,28 +76,29 @@ class Removal:
                 by_plugin.setdefault(state.node.applied.files[path].plugins[0], []).append(path)
         for plugin, paths in sorted(by_plugin.items()):
             task = self._index[f"{plugin}.remove.files"]
-            self._tables.files += [self._restored(state, path, task) for path in paths]
+            self._tables.files += [self._restored(state, path, task) for path in paths if _has_traces(state, path)]
             action = FilesAction(files=[FileChange(path=path, change="restore") for path in paths])
             self._instance(task, plugin, state, self._tables.actions.add(action))
 
     def _restored(self, state: NodeState, path: str, task: int) -> PlannedFile:
         found, applied = state.node.observed.files.get(path), state.node.applied.files[path]
-        before, note = -1, ""
+        before = -1
+        notes = [_NOT_KNOWN] if applied.original is None else []
         if found is not None and not applied.keyed_hash:
             before = self._tables.before(found.content)
             if found.kind == "file" and applied.sha256 and found.sha256 != applied.sha256:
-                note = "was changed on the node since it was deployed"
+                notes.append("was changed on the node since it was deployed")
         return PlannedFile(
             node=state.index,
             path=path,
             content=-1,
-            status="restore",
+            status="remove" if applied.original is False else "restore",
             task=task,
             owner=applied.owner,
             group=applied.group,
             mode=applied.mode,
             before=before,
-            note=note,
+            note=", ".join(notes),
         )
 
     def _remove_packages(self, state: NodeState, leaving: set[str]) -> None:
@@ -130,6 +133,12 @@ class Removal:
     def _instance(self, index: int, plugin: str, state: NodeState, action: int) -> None:
         state.plugins_running.add(plugin)
         self._tables.instances.append(PlannedInstance(index, state.index, action, "", _REASON))
+
+
+def _has_traces(state: NodeState, path: str) -> bool:
+    """Whether giving a path back changes anything there: not if it was only kept free, and nothing had been there."""
+    applied = state.node.applied.files[path]
+    return not applied.gone or applied.original is not False
 
 
 def _traces(state: NodeState) -> set[str]:

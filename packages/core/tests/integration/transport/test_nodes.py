@@ -157,6 +157,81 @@ async def test_large_upload(place, given):
     await link.close()
 
 
+def folder(place, path):
+    return FileChange(path=path, change="directory", owner=place.owner, group=place.group, mode="0755")
+
+
+def restore(*paths):
+    return FilesAction(files=[FileChange(path=path, change="restore") for path in sorted(paths, reverse=True)])
+
+
+async def test_nothing_stays_of_a_tree_that_was_made(place, given):
+    link = await place.connect()
+    top = f"{place.folder}/new"
+    paths = [f"{top}/er/x", f"{top}/dir", f"{top}/dir/deep/er/y"]
+    changes = [write(place, paths[0]), folder(place, paths[1]), write(place, paths[2])]
+    assert (await link.execute("1.0.0.1", FilesAction(files=changes), given({"0": b"x"}), 20)).ok
+    outcome = await link.execute("1.0.0.2", restore(*paths), given(), 20)
+    assert outcome.ok, outcome.output
+    assert (await look_at(link, top)).kind == "absent"
+    await link.close()
+
+
+async def test_folders_go_with_the_last_path_of_ours_in_them(place, given):
+    link = await place.connect()
+    top = f"{place.folder}/shared"
+    one, two = f"{top}/one", f"{top}/two"
+    for number, path in enumerate((one, two)):
+        action = FilesAction(files=[write(place, path)])
+        assert (await link.execute(f"1.0.0.{number}", action, given({"0": b"x"}), 20)).ok
+    assert (await link.execute("1.1.0.1", restore(one), given(), 20)).ok
+    assert (await look_at(link, two)).kind == "file"
+    assert (await link.execute("1.1.0.2", restore(two), given(), 20)).ok
+    assert (await look_at(link, top)).kind == "absent"
+    await link.close()
+
+
+async def test_a_folder_with_what_is_not_ours_stays(place, given):
+    link = await place.connect()
+    top = f"{place.folder}/kept"
+    assert (await link.execute("1.0.0.1", FilesAction(files=[write(place, f"{top}/ours")]), given({"0": b"x"}), 20)).ok
+    await place.write(f"{top}/theirs", "x")
+    for number in (2, 3):  # what is given back already is given back again after a broken connection
+        assert (await link.execute(f"1.0.0.{number}", restore(f"{top}/ours"), given(), 20)).ok
+    assert (await look_at(link, f"{top}/theirs")).kind == "file"
+    refused = await link.execute("1.0.0.4", FilesAction(files=[FileChange(path=top, change="remove")]), given(), 20)
+    assert refused.exit_status == 1
+    assert "not empty" in refused.output
+    await link.close()
+
+
+async def test_what_was_only_kept_free_is_left_alone(place, given):
+    link = await place.connect()
+    path = f"{place.folder}/free"
+    away = FilesAction(files=[FileChange(path=path, change="remove")])
+    assert (await link.execute("1.0.0.1", away, given(), 20)).ok
+    await place.write(path, "made by hand\n")
+    assert (await link.execute("1.0.0.2", restore(path), given(), 20)).ok
+    assert (await look_at(link, path)).kind == "file"
+    # But what was written there afterwards is ours.
+    other = f"{place.folder}/ours"
+    for number, change in enumerate((FileChange(path=other, change="remove"), write(place, other))):
+        assert (await link.execute(f"1.1.0.{number}", FilesAction(files=[change]), given({"0": b"x"}), 20)).ok
+    assert (await link.execute("1.2.0.1", restore(other), given(), 20)).ok
+    assert (await look_at(link, other)).kind == "absent"
+    await link.close()
+
+
+async def test_what_is_discarded_does_not_come_back(place, given):
+    link = await place.connect()
+    path = f"{place.folder}/data"
+    await place.write(path, "x")
+    assert (await link.execute("1.0.0.1", FilesAction(files=[FileChange(path=path, change="discard")]), given(), 20)).ok
+    assert (await link.execute("1.0.0.2", restore(path), given(), 20)).ok
+    assert (await look_at(link, path)).kind == "absent"
+    await link.close()
+
+
 @pytest.mark.parametrize("change", ["write", "remove"])
 async def test_original_is_kept_once_and_comes_back(place, given, change):
     link = await place.connect()

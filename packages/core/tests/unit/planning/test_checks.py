@@ -51,6 +51,8 @@ def shell(ident: str, **more: object) -> tasks.Shell:
         ([SCHEMA, shell("a", environment={"X": ref.settings.tls.certificate})], "E003"),
         ([shell("a", environment={"X": ref("by_role['ghost'].map(n, n.name)")})], "E003"),
         ([config_files.WholeFile(path=PATH, template="x.j2")], "E003"),
+        ([tasks.Upload(id="u", roles=["*"], source="u.bin", path="/srv/u")], "E003"),
+        ([tasks.Script(id="s", roles=["*"], source="s.sh")], "E003"),
         ([FILE, option(1), option(2)], "M001"),
         ([config_files.WholeFile(path=PATH, content="x"), FILE], "M002"),
         ([option(1)], "M003"),

@@ -9,6 +9,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import msgspec
 
@@ -39,6 +40,16 @@ class ModelledFile(msgspec.Struct):
     owner: str = "root"
     group: str = "root"
     mode: str = "0644"
+
+
+class Original(msgspec.Struct):
+    """What was at a path before Stoker took it over."""
+
+    file: ModelledFile | None
+    parents: list[str]
+    """Folders that were made for it."""
+    untouched: bool
+    """Nothing was there, and nothing was made there either."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +85,9 @@ class ModelledNode:
         self.boot_id = str(uuid.uuid4())
         self.spool_id = str(uuid.uuid4())
         self.files: dict[str, ModelledFile] = {}
-        self.originals: dict[str, ModelledFile | None] = {}
+        self.originals: dict[str, Original] = {}
+        self.made: set[str] = set()
+        """Folders of ours that were given back; they go when they are empty."""
         self.packages: dict[str, str] = {"base-files": "12.4"}
         self.services: dict[str, ObservedService] = {}
         self.spool: dict[str, SpoolRow] = {}
@@ -145,9 +158,7 @@ class ModelledNode:
             case PackagesAction():
                 return self._packages(action)
             case FilesAction():
-                for change in action.files:
-                    self._file(change, contents)
-                return Applied()
+                return self._files(action, contents)
             case ServiceAction():
                 enabled = self.services.get(action.name, ObservedService()).enabled if action.enabled is None else action.enabled
                 self.services[action.name] = ObservedService(active=action.state == "started", enabled=enabled)
@@ -172,17 +183,68 @@ class ModelledNode:
             self.packages.pop(name, None)
         return Applied()
 
-    def _file(self, change: FileChange, contents: Mapping[str, bytes]) -> None:
+    def _files(self, action: FilesAction, contents: Mapping[str, bytes]) -> Applied:
+        for change in action.files:
+            reason = self._file(change, contents)
+            if reason:
+                return Applied(exit_status=1, output=reason)
+        if any(change.change == "restore" for change in action.files):
+            self._tidy()
+        return Applied()
+
+    def _file(self, change: FileChange, contents: Mapping[str, bytes]) -> str:
+        """Do one change; answers why it cannot be done, or an empty text."""
+        path = change.path
         if change.change == "restore":
-            original = self.originals.pop(change.path, None)
-            if original is None:
-                self.files.pop(change.path, None)
-            else:
-                self.files[change.path] = original
-            return
-        self.originals.setdefault(change.path, msgspec.structs.replace(file) if (file := self.files.get(change.path)) else None)
-        if change.change == "remove":
-            self.files.pop(change.path, None)
-            return
+            self._restore(path)
+            return ""
+        if change.change != "discard":
+            self._keep(path, removing=change.change == "remove")
+        if change.change in ("remove", "discard"):
+            if self._holds_something(path):
+                return f"{path}: the directory is not empty; what it holds is not removed\n"
+            self.files.pop(path, None)
+            return ""
+        for parent in self._missing_parents(path):
+            self.files[parent] = ModelledFile(None, mode="0755")
         content = None if change.change == "directory" else contents[change.content]
-        self.files[change.path] = ModelledFile(content, change.owner, change.group, change.mode)
+        self.files[path] = ModelledFile(content, change.owner, change.group, change.mode)
+        return ""
+
+    def _keep(self, path: str, *, removing: bool) -> None:
+        if path in self.originals:
+            self.originals[path].untouched = self.originals[path].untouched and removing
+            return
+        found = self.files.get(path)
+        self.originals[path] = Original(
+            file=msgspec.structs.replace(found) if found is not None else None,
+            parents=self._missing_parents(path) if found is None else [],
+            untouched=found is None and removing,
+        )
+
+    def _restore(self, path: str) -> None:
+        original = self.originals.pop(path, Original(None, [], untouched=False))
+        if original.file is not None:
+            self.files[path] = original.file
+        elif path in self.files and self.files[path].content is None:
+            self.made.add(path)
+        elif not original.untouched:
+            self.files.pop(path, None)
+        self.made.update(original.parents)
+
+    def _tidy(self) -> None:
+        """Take away folders that were made and are empty; one stays known while another path of ours lies in it."""
+        for folder in sorted(self.made, reverse=True):
+            if not self._holds_something(folder):
+                self.files.pop(folder, None)
+            elif any(path.startswith(f"{folder}/") for path in self.originals):
+                continue
+            self.made.discard(folder)
+
+    def _missing_parents(self, path: str) -> list[str]:
+        """Folders above a path in which nothing is, so that they are not there."""
+        parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+        return [parent for parent in parents if parent not in self.files and not self._holds_something(parent)]
+
+    def _holds_something(self, folder: str) -> bool:
+        return any(path.startswith(f"{folder}/") for path in self.files)

@@ -109,6 +109,7 @@ def _files(action: FilesAction, materials: Materials, root: str) -> AttemptFiles
     contents: dict[str, bytes] = {}
     lines = [f"FOLDER=${{0%/*}}\nORIGINALS={shlex.quote(root)}/originals\n", _LIBRARIES["files"]]
     lines += [_file_line(change, contents, materials) for change in action.files]
+    lines += ["tidy\n"] if any(change.change == "restore" for change in action.files) else []
     return AttemptFiles(run="".join(lines), contents=contents)
 
 
@@ -127,7 +128,7 @@ def _file_line(change: FileChange, contents: dict[str, bytes], materials: Materi
     elif change.change == "directory":
         words = ["directory", *words, change.owner, change.group, change.mode]
     else:
-        words = [change.change, *words]
+        words = ["discard", change.path] if change.change == "discard" else [change.change, *words]
     return shlex.join(words) + "\n"
 
 
