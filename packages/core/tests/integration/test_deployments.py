@@ -139,6 +139,21 @@ def test_an_unreachable_node_and_one_that_refuses_us_fail_with_their_reason(simu
     assert simulation.ran(deployment) == {("away3", "first"): 1}
 
 
+def test_an_attempt_that_was_not_claimed_failed_and_may_be_tried_again(simulation):
+    name = "crammed"
+    simulation.environment(name, shell("once", name))
+    simulation.behave(faults=[{"node": "crammed1", "full_disk": True}])
+    failed = simulation.deploy(name, "failed")
+    (failure,) = failed["failures"]
+    assert failed["unknowns"] == []
+    assert failure["exit_status"] == 255
+    assert "No space left on device" in failure["output"]
+    assert "Make room" in failure["output"]
+    assert not simulation.ran(failed)
+    simulation.behave()
+    assert simulation.ran(simulation.retry(failed)) == {("crammed1", "once"): 1}
+
+
 def test_a_task_that_takes_too_long_is_ended(simulation):
     name = "slow"
     simulation.environment(name, shell("hang", name, timeout=1))

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import shlex
 
+import pydantic
 import pytest
 from simulation import until
 from stoker.errors import ConflictError, NotFoundError
-from stoker_sdk.extension_points import tasks
+from stoker_sdk.extension_points import settings, tasks
 
 
 def interrupted(simulation, name, how, *contributions, nodes=1, **fields):
@@ -77,3 +78,19 @@ def test_a_lost_spool_is_not_taken_for_an_attempt_that_never_was(simulation):
     (attempt,) = simulation.client.attempts(failed["id"])
     assert (attempt["state"], attempt["output"]) == ("unknown", "the node's spool was lost")
     assert simulation.ran(failed) == {("forgetful1", "first"): 1}
+
+
+class Keys(pydantic.BaseModel):
+    key: str = settings.field("spool was lost", title="Key", secret=True)
+
+
+def test_no_secret_is_told_with_it(simulation):
+    name = "discreet"
+    first = tasks.Shell(id="first", roles=[name], run="discreet-first 'spool was lost'")
+    running = interrupted(
+        simulation, name, lambda it, node: it.change(node, lose_spool=True), first, settings.Settings.from_model(Keys)
+    )
+    failed = simulation.finish(running, "failed")
+    events = [event for event in simulation.client.events(failed["id"]) if event["task"]]
+    assert {event["kind"] for event in events} == {"dispatched", "unknown", "node"}
+    assert all("spool was lost" not in str(event) and "<secret discreet.key" in str(event) for event in events)

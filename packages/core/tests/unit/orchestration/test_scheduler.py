@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from stoker.domain.action import CommandAction
 from stoker.domain.plan import Barrier, Plan, PlannedInstance, PlannedNode, PlannedTask
@@ -75,6 +76,32 @@ def test_more_failures_than_tolerated_let_nothing_start() -> None:
     assert scheduler.halted
     assert scheduler.take(1) is None
     assert "role r: 1 of 2" in scheduler.exceeded()
+
+
+def test_only_the_nodes_of_the_role_are_named() -> None:
+    plan = make([task("p.a")], {0: ["new"], 1: ["new"], 2: ["new"]}, tolerance=1)
+    nodes = [plan.nodes[0], plan.nodes[1], PlannedNode("id2", "n2", [])]
+    scheduler = Scheduler(msgspec.structs.replace(plan, nodes=nodes))
+    for number in (0, 2):
+        scheduler.take(number)
+        scheduler.fail(number)
+    assert scheduler.exceeded() == "nodes without a role: 1 of 1 nodes failed, 0 may (n2)"
+
+
+def test_a_node_that_is_left_out_counts_as_failed_and_holds_nothing_up() -> None:
+    tasks = [task("p.a"), task("p.b", barriers=[0])]
+    runs = {0: ["new", "new"], 1: ["new", "new"], 2: []}
+    plan = make(tasks, runs, tolerance=1, barriers=[Barrier(task=0, group=0)], groups=[[0, 1, 2]])
+    nodes = [*plan.nodes[:2], PlannedNode("id2", "n2", ["r"], left_out="nobody answers")]
+    scheduler = Scheduler(msgspec.structs.replace(plan, nodes=nodes))
+    assert scheduler.failed_nodes == {2}
+    assert scheduler.idle(2)
+    scheduler.finish(scheduler.take(0))
+    scheduler.finish(scheduler.take(1))
+    assert (scheduler.take(0), scheduler.take(1)) == (1, 3)
+    scheduler.fail(1)
+    assert scheduler.halted
+    assert scheduler.exceeded() == "role r: 2 of 3 nodes failed, 1 may (n0, n2)"
 
 
 def test_one_by_one_is_one_by_one() -> None:
