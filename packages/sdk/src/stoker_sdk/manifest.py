@@ -95,7 +95,7 @@ class _Reading:
 
     def found(self, finding: Finding, *place: str | int) -> None:
         """Keep a finding with its line; ``place`` leads to what its field is relative to."""
-        line = self._line_of((*place, *_steps(finding.field))) if self._line_of is not None else 0
+        line = self._line_of((*place, *steps_of(finding.field))) if self._line_of is not None else 0
         self.findings.append(msgspec.structs.replace(finding, file=self._file, line=line))
 
     def head(self) -> Plugin:
@@ -172,7 +172,7 @@ def _contribution_findings(item: object, error: msgspec.ValidationError, index: 
     ]
 
 
-def _steps(field: str) -> tuple[str | int, ...]:
+def steps_of(field: str) -> tuple[str | int, ...]:
     """``files[0].mode`` as the keys and indexes that lead there."""
     return tuple(int(index) if index else name for name, index in _STEP.findall(field))
 

@@ -12,7 +12,7 @@ from typing import Final
 import yaml
 
 from stoker_sdk.errors import InvalidPluginError
-from stoker_sdk.manifest import read_manifest
+from stoker_sdk.manifest import LineOf, read_manifest
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 
@@ -92,6 +92,12 @@ def read_yaml(path: Path) -> Plugin:
     if not isinstance(document, dict):
         raise InvalidPluginError(name, [_finding(path, 1, "it is not a map of fields", "Y003")])
     return read_manifest(document, file=path.name, line_of=lambda steps: _line_of(tree, steps))
+
+
+def line_finder(path: Path) -> LineOf:
+    """Gives the lines of places in a ``plugin.yaml`` that was read without a fault."""
+    tree: yaml.Node | None = _Loader(path.read_bytes()).get_single_node()
+    return lambda steps: _line_of(tree, steps)
 
 
 def _line_of(node: yaml.Node | None, steps: Sequence[str | int]) -> int:

@@ -113,10 +113,19 @@ def test_warnings_are_shown_and_let_pass(tmp_path: Path) -> None:
     )
     result = CliRunner().invoke(main, ["check", str(tmp_path)])
     assert result.exit_code == 0
-    assert "warning: S003 hello tasks.shell a roles[0]: this plugin does not bring the role 'web'." in result.stderr
+    assert (
+        "warning: plugin.yaml:5: S003 hello tasks.shell a roles[0]: this plugin does not bring the role 'web'." in result.stderr
+    )
     findings = json.loads(CliRunner().invoke(main, ["check", str(tmp_path), "--json"]).stdout)["findings"]
     assert [(item["rule"], item["severity"]) for item in findings] == [("S003", "warning")]
 
 
 def test_the_schema_is_json() -> None:
     assert json.loads(CliRunner().invoke(main, ["schema"]).stdout)["$ref"] == "#/$defs/Plugin"
+
+
+def test_what_a_plugin_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "plugin.yaml").write_text('name: hello\nversion: 1.0.0\ntitle: Hello\n"a\\e[31m": 1\n')
+    result = CliRunner().invoke(main, ["check", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "\x1b" not in result.stderr

@@ -13,6 +13,7 @@ from stoker_sdk.extension_points import settings, tasks
 from stoker_sdk.manifest import read_manifest
 from stoker_sdk.model.expression import ref
 from stoker_sdk.plugin import Plugin
+from stoker_sdk.plugin_yaml import read_yaml
 from stoker_sdk.validation import check_plugin
 
 SETTINGS = {
@@ -302,3 +303,23 @@ def test_a_schema_that_is_none_is_refused(folder: Path) -> None:
         "contributions": [{"point": "settings", "schema": {"type": "thing"}}],
     }
     assert [finding.rule for finding in check_plugin(read_manifest(document), folder)] == ["V002"]
+
+
+def test_findings_of_a_plugin_in_yaml_have_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "plugin.yaml"
+    file.write_text(
+        "name: Hello\nversion: 1.0.0\ntitle: Hello\ncontributions:\n"
+        "- point: settings\n  schema:\n    type: object\n"
+        "    properties:\n      n:\n        type: integer\n        default: many\n"
+        "- point: node_packages\n  roles: ['*']\n  packages:\n  - figlet\n  - bad; rm -rf\n"
+        "- point: tasks.shell\n  id: a\n  roles: [web]\n  run: 'true'\n  environment:\n    A: {$cel: settings.m}\n  after: [a]\n"
+    )
+    findings = check_plugin(read_yaml(file), tmp_path)
+    assert {(finding.rule, finding.file, finding.line) for finding in findings} == {
+        ("P001", "plugin.yaml", 1),
+        ("V004", "plugin.yaml", 11),
+        ("F008", "plugin.yaml", 16),
+        ("S003", "plugin.yaml", 19),
+        ("X003", "plugin.yaml", 22),
+        ("P008", "plugin.yaml", 23),
+    }

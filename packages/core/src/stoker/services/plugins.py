@@ -130,7 +130,7 @@ def _check(bundle: Bundle) -> None:
             f"plugin {plugin.name} {plugin.version} wants Stoker {plugin.requires_stoker}; this is {__version__}.",
             remedy="Install a version of the plugin for this Stoker.",
         )
-    findings: list[Finding] = [finding for finding in check_plugin(plugin) if finding.severity == "error"]
+    findings: list[Finding] = [finding for finding in check_plugin(plugin, try_defaults=False) if finding.severity == "error"]
     for contribution in plugin.contributions:
         if isinstance(contribution, Settings) and not any(finding.rule == "V002" for finding in findings):
             findings += check_schema(plugin.name, contribution.json_schema)

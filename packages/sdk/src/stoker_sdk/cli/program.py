@@ -86,19 +86,26 @@ def tell(error: click.ClickException, *, as_json: bool) -> None:
         rows = [msgspec.to_builtins(finding) for finding in findings]
         click.echo(json.dumps({"ok": False, "message": error.format_message(), "remedy": remedy, "findings": rows}, indent=2))
         return
-    click.echo(f"{_style('error:', 'red')} {error.format_message()}", err=True)
+    click.echo(f"{_style('error:', 'red')} {printable(error.format_message())}", err=True)
     tell_findings(findings)
     if remedy:
-        click.echo(f"{_style('remedy:', 'cyan')} {remedy}", err=True)
+        click.echo(f"{_style('remedy:', 'cyan')} {printable(remedy)}", err=True)
 
 
 def tell_findings(findings: Sequence[Finding]) -> None:
     """Each finding on a line, and its remedy below."""
     for finding in findings:
         mark = f"{_style('warning:', 'yellow')} " if finding.severity == "warning" else ""
-        click.echo(f"  - {mark}{msgspec.structs.replace(finding, remedy='')}", err=True)
+        click.echo(f"  - {mark}{printable(str(msgspec.structs.replace(finding, remedy='')))}", err=True)
         if finding.remedy:
-            click.echo(f"    {_style('remedy:', 'cyan')} {finding.remedy}", err=True)
+            click.echo(f"    {_style('remedy:', 'cyan')} {printable(finding.remedy)}", err=True)
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could make a terminal do things."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else f"\\x{ord(character):02x}" for character in text
+    )
 
 
 def _help_of(error: click.ClickException) -> str:

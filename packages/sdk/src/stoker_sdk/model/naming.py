@@ -15,6 +15,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """The name of a plugin."""
 MAX_NAME: Final = 64
 
+_CANDIDATES: Final = 200
+
 _ROLE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _TASK = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._@-]*[A-Za-z0-9_])?")
 # systemd.unit(5): letters, digits and ":-_.\@"; at most 255 characters with the type
@@ -31,7 +33,9 @@ _CONSTRAINT = re.compile(r"((>=|<=|==|!=|>|<|=)[A-Za-z0-9]|[0-9])[A-Za-z0-9.+~^_
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``Did you mean 'x'? `` with a blank at its end, or nothing if no known name is close."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
+    candidates = sorted(known)
+    # Comparing takes time with the square of what a plugin brings; nobody brings that many names and mistypes one.
+    close = difflib.get_close_matches(name, candidates, n=1) if len(candidates) <= _CANDIDATES else []
     return f"Did you mean {close[0]!r}? " if close else ""
 
 

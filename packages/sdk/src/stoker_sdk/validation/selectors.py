@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from stoker_sdk.extension_points.roles import Role
@@ -25,7 +24,7 @@ def check_selectors(plugin: Plugin) -> Iterable[Finding]:
             if role in own or role == "*" or role in told or list(check_role(role, field)):
                 continue
             # A plugin that leans on another takes roles from there; only what looks like an own one is doubted.
-            if plugin.requires_plugins and not difflib.get_close_matches(role, own):
+            if plugin.requires_plugins and not did_you_mean(role, own):
                 continue
             told.add(role)
             yield Finding(

@@ -24,7 +24,7 @@ _VARIABLES: Final = frozenset({"settings", "item"})
 """What conditions and names may use: all settings, and the group that the field stands in."""
 
 
-def check_settings(plugin: Plugin) -> Iterable[Finding]:
+def check_settings(plugin: Plugin, *, try_defaults: bool) -> Iterable[Finding]:
     """Everything about the settings contribution; fields are named by their place in the schema."""
     points = [item for item in plugin.contributions if isinstance(item, Settings)]
     if len(points) > 1:
@@ -41,11 +41,12 @@ def check_settings(plugin: Plugin) -> Iterable[Finding]:
             continue
         for place, field in _schemas(item.json_schema, "schema"):
             yield from _field(item.json_schema, place, field)
+            if try_defaults:
+                yield from _default(item.json_schema, place, field)
 
 
 def _field(root: Mapping[str, object], place: str, field: Mapping[str, object]) -> Iterable[Finding]:
     how = field.get("x-secret")
-    secret = how not in (None, False)
     if isinstance(how, Mapping):
         generator = how.get("generator")
         if generator is not None and generator not in GENERATORS:
@@ -59,9 +60,6 @@ def _field(root: Mapping[str, object], place: str, field: Mapping[str, object]) 
         message = f"the condition {condition!r} has a loop."
         remedy = "Conditions of settings compare values only."
         yield Finding(rule="V006", contribution="settings", field=f"{place}.x-when", message=message, remedy=remedy)
-    # An empty default stands for "not given yet" where the value is made or asked for later.
-    if "default" in field and not (field["default"] in (None, "") and (secret or "x-when" in field)):
-        yield from _default(root, place, field)
 
 
 def _source(root: Mapping[str, object], place: str, source: object) -> Iterable[Finding]:
@@ -80,6 +78,10 @@ def _source(root: Mapping[str, object], place: str, source: object) -> Iterable[
 
 
 def _default(root: Mapping[str, object], place: str, field: Mapping[str, object]) -> Iterable[Finding]:
+    secret = field.get("x-secret") not in (None, False)
+    # An empty default stands for "not given yet" where the value is made or asked for later.
+    if "default" not in field or (field["default"] in (None, "") and (secret or "x-when" in field)):
+        return
     try:
         validator = _validator({**{key: root[key] for key in ("$defs", "definitions") if key in root}, **field})
     except (ValueError, jsonschema_rs.ReferencingError):
