@@ -88,7 +88,6 @@ def add_deployment(connection: Connection, environment_id: str, name: str, plan_
             raise _held(name, identity, "another deployment") from error
     else:
         raise _held(name, identity, f"deployment {other}")
-    bump_revision(connection, environment_id)  # what is applied on the nodes is an input of plans, and changes from now on
     return identity
 
 

@@ -42,6 +42,13 @@ def bump_revision(connection: Connection, environment_id: str) -> int:
     return int(connection.execute(select(table.c.revision).where(table.c.id == environment_id)).scalar_one())
 
 
+def take_revision(connection: Connection, environment_id: str, revision: int) -> bool:
+    """Bump the revision if it is still the given one, so that of two who looked at the same only one gets through."""
+    table = tables.environments
+    mine = (table.c.id == environment_id, table.c.revision == revision)
+    return connection.execute(update(table).where(*mine).values(revision=revision + 1)).rowcount == 1
+
+
 def enabled_plugins(connection: Connection, environment_id: str) -> list[Row[tuple[object, ...]]]:
     """Plugins of an environment, ordered by name; settings and manifest are JSON text."""
     used, installed = tables.environment_plugins, tables.plugins

@@ -97,6 +97,10 @@ class Journal:
         try:
             lost = self._write(connection, [entry for entry, _ in batch])
         except (SQLAlchemyError, TypeError, ValueError) as error:  # every waiter gets it and stops its deployment there
+            if len(owners := {entry.deployment_id for entry, _ in batch}) > 1:  # but not those of the others
+                for owner in owners:
+                    self._commit(connection, [item for item in batch if item[0].deployment_id == owner])
+                return
             logger.exception("The journal could not be written")
             failure = error
         if not self._loop.is_closed():

@@ -164,7 +164,7 @@ class Orchestrator:
             if running := deployments.open_attempts(deployments.read_history(connection, deployment_id)):
                 shown = ", ".join(running[:_NAMES_SHOWN]) + (" and more" if len(running) > _NAMES_SHOWN else "")
                 text = f"{text.rstrip('.')}. Under way then: {shown}; 'retry' picks it up."
-            if row.owner == self._owner and deployments.end_deployment(
+            if row.owner in ("", self._owner) and deployments.end_deployment(
                 connection, deployment_id, row.epoch, state="failed", reason=text
             ):
                 add_event(connection, deployment_id, Event(kind="state", data={"state": "failed", "reason": text}))

@@ -10,7 +10,7 @@ import msgspec
 
 from stoker.db import deployments
 from stoker.db.deployments import InstanceHistory
-from stoker.db.environments import deployment_running, find_environment
+from stoker.db.environments import deployment_running, find_environment, take_revision
 from stoker.db.plans import StoredPlan, load_plan, load_snapshot
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import NodeInput, Snapshot
@@ -65,7 +65,8 @@ def _begin(
     for tried in range(_TRIES):
         revision = check(tried > 0)
         with context.database.transaction() as connection:
-            if find_environment(connection, stored.environment_id).revision != revision:
+            # What is applied on the nodes is an input of plans as well, and changes from now on.
+            if not take_revision(connection, stored.environment_id, revision):
                 continue  # somebody changed the environment while we checked: check again
             identity = deployments.add_deployment(connection, stored.environment_id, name, stored.id, retry_of)
         context.orchestrator.start(identity)

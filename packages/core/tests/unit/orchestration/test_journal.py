@@ -88,6 +88,16 @@ async def test_what_can_never_be_written_fails_at_once_and_the_journal_goes_on(
     await journal.close()
 
 
+async def test_what_one_deployment_cannot_write_harms_no_other(database: Database) -> None:
+    journal = Journal(database)
+    await journal.submit(entry())  # what comes now waits for the next group
+    bad, good = journal.submit(entry(data={"o": object()})), journal.submit(entry(deployment="again"))
+    await asyncio.wait_for(good, 5)
+    with pytest.raises(TypeError):
+        await bad
+    await journal.close()
+
+
 async def test_only_what_passes_is_tried_again(database: Database) -> None:
     tries = []
 
