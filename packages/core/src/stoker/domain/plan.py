@@ -98,6 +98,8 @@ class Barrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: int
     """Index into ``Plan.groups``: only nodes that have an instance of the task count."""
     wait: Literal["all", "any"] = "all"
+    holds: int = -1
+    """Index into ``Plan.groups``: the nodes on which the waiting tasks are held back; -1 for all of them."""
 
 
 class PlannedInstance(msgspec.Struct, frozen=True, array_like=True):

@@ -59,6 +59,8 @@ class Scheduler:
         self._open = [False] * len(plan.barriers)
         self._watching: dict[int, list[int]] = defaultdict(list)
         self._behind: list[list[int]] = [[] for _ in plan.barriers]
+        everyone = range(len(plan.nodes))
+        self._held = [everyone if item.holds < 0 else frozenset(plan.groups[item.holds]) for item in plan.barriers]
         for number, barrier in enumerate(plan.barriers):
             members = {node for node in plan.groups[barrier.group] if barrier.task in self._index[node]}
             self._members.append(members)
@@ -76,7 +78,7 @@ class Scheduler:
             task = self.plan.tasks[instance.task]
             here = self._index[instance.node]
             missing = sum(1 for before in task.after if before in here)
-            missing += sum(1 for barrier in task.barriers if not self._open[barrier])
+            missing += sum(1 for barrier in task.barriers if not self._open[barrier] and instance.node in self._held[barrier])
             self._missing[number] = missing
             if self.must_run(number):
                 self.remaining[instance.node] += 1
@@ -131,7 +133,7 @@ class Scheduler:
         if members and (absent or self.plan.barriers[barrier].wait == "all"):
             return []
         self._open[barrier] = True
-        waiting = (self._index[other].get(task) for task in self._behind[barrier] for other in range(len(self.plan.nodes)))
+        waiting = (self._index[other].get(task) for task in self._behind[barrier] for other in self._held[barrier])
         return list(self._released(number for number in waiting if number is not None))
 
     def take(self, node: int) -> int | None:

@@ -116,8 +116,9 @@ class _Owners:
 def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
     name = part.plugin.name
     if part.packages:
-        definition = Definition(name=f"{name}.packages", plugin=name, label="node_packages", phase="install")
-        yield TaskSource(definition=definition, origin="packages", part=part, roles=_union(item.roles for item in part.packages))
+        roles = _union(item.roles for item in part.packages)
+        definition = Definition(name=f"{name}.packages", plugin=name, label="node_packages", roles=roles, phase="install")
+        yield TaskSource(definition=definition, origin="packages", part=part, roles=roles)
     if part.files:
         others = {
             owner
@@ -125,10 +126,11 @@ def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
             for owner in owners.files[file.path]
             if owner.endswith(".files") and owner < f"{name}.files"
         }
+        roles = _union(item.roles for item in part.files)
         definition = Definition(
-            name=f"{name}.files", plugin=name, label="config_files", phase="configure", implied=sorted(others)
+            name=f"{name}.files", plugin=name, label="config_files", roles=roles, phase="configure", implied=sorted(others)
         )
-        yield TaskSource(definition=definition, origin="files", part=part, roles=_union(item.roles for item in part.files))
+        yield TaskSource(definition=definition, origin="files", part=part, roles=roles)
 
 
 def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
@@ -140,6 +142,7 @@ def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
             name=f"{name}.{task.id}",
             plugin=name,
             label=task.label,
+            roles=task.roles,
             phase=task.phase,
             after=task.after,
             before=task.before,
@@ -148,7 +151,7 @@ def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
         yield TaskSource(definition=definition, origin="task", part=part, task=task, roles=task.roles)
     for check in part.checks:
         phase = "prepare" if check.moment == "before" else "verify"
-        definition = Definition(name=f"{name}.check.{check.id}", plugin=name, label=check.label, phase=phase)
+        definition = Definition(name=f"{name}.check.{check.id}", plugin=name, label=check.label, roles=check.roles, phase=phase)
         yield TaskSource(definition=definition, origin="check", part=part, check=check, roles=check.roles)
 
 
@@ -164,6 +167,7 @@ def _removal_tasks(part: PluginParts) -> Iterable[TaskSource]:
             name=f"{name}.{task.id}",
             plugin=name,
             label=task.label,
+            roles=task.roles,
             phase=REMOVAL_ANCHOR,
             after=[edge for edge in task.after if _target(edge) in known or _target(edge) not in {*deployed, *_GENERATED}],
             before=[edge for edge in task.before if _target(edge) in known or _target(edge) not in {*deployed, *_GENERATED}],

@@ -27,6 +27,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     plugin: str
     label: str
     """The contribution, for messages."""
+    roles: Sequence[str] = ("*",)
+    """The roles whose nodes have it."""
     phase: str | None = None
     after: Sequence[Edge] = ()
     before: Sequence[Edge] = ()
@@ -35,12 +37,13 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CrossEdge(msgspec.Struct, frozen=True, order=True):
-    """Across nodes: ``task`` waits until ``waits_for`` is finished on nodes of ``role``."""
+    """Across nodes: ``task`` waits on nodes of ``only`` until ``waits_for`` is finished on nodes of ``role``."""
 
     task: int
     waits_for: int
     role: str
     wait: Literal["all", "any"] = "all"
+    only: str = "*"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,7 @@ class _Builder:
         self.roles = roles
         self.findings: list[Finding] = []
         self.same: dict[str, set[str]] = {name: set() for name in (*_ANCHOR_CHAIN, *self.definitions)}
-        self.cross: set[tuple[str, str, str, Literal["all", "any"]]] = set()
+        self.cross: set[tuple[str, str, str, Literal["all", "any"], str]] = set()
         for one, two in itertools.pairwise(_ANCHOR_CHAIN):
             self.same[two].add(one)
 
@@ -119,6 +122,18 @@ class _Builder:
                     remedy="Correct the name, or enable the plugin that brings it.",
                 )
             )
+        elif other in self.definitions and not _overlap(self.definitions[other].roles, edge.role):
+            there = ", ".join(self.definitions[other].roles) or "none"
+            self.findings.append(
+                Finding(
+                    rule="G007",
+                    plugin=definition.plugin,
+                    contribution=definition.label,
+                    field=place,
+                    message=f"nodes of the role {edge.role!r} do not have the task {other}, so nothing is held back.",
+                    remedy=f"Name a role whose nodes have it ({there}), or '*'.",
+                )
+            )
         elif edge.wait == "any" and first in _ANCHOR_CHAIN:
             self.findings.append(
                 Finding(
@@ -130,8 +145,14 @@ class _Builder:
                     remedy="Name a task, or use wait: all.",
                 )
             )
+        elif field == "after":
+            self.cross.add((second, first, edge.role, edge.wait, "*"))
         else:
-            self.cross.add((second, first, edge.role, edge.wait))
+            self.cross.add((second, first, "*", edge.wait, edge.role))
+
+
+def _overlap(roles: Sequence[str], role: str) -> bool:
+    return role in ("*", *roles) or "*" in roles
 
 
 def order_definitions(definitions: Sequence[Definition], roles: Iterable[str]) -> tuple[Order, list[Finding]]:
@@ -148,7 +169,7 @@ def order_definitions(definitions: Sequence[Definition], roles: Iterable[str]) -
     for definition in sorted(definitions, key=lambda item: item.name):
         builder.add(definition)
     before: dict[str, set[str]] = {name: set(first) for name, first in builder.same.items()}
-    for second, first, _, _ in builder.cross:
+    for second, first, *_ in builder.cross:
         before[second].add(first)
     names = _sorted_names(before)
     if len(names) < len(before):
@@ -215,9 +236,9 @@ def _without_anchors(builder: _Builder, names: Sequence[str]) -> Order:
             earlier |= members(name)
         after.append(sorted(earlier))
     cross: set[CrossEdge] = set()
-    for second, first, role, wait in builder.cross:
+    for second, first, role, wait, only in builder.cross:
         # What follows an anchor follows it in the same-node edges too, so only the anchor's first followers need the barrier.
         followers = [index[name] for name, firsts in builder.same.items() if second in firsts and name in index]
         for task in followers if second in anchors else [index[second]]:
-            cross |= {CrossEdge(task, waits_for, role, wait) for waits_for in members(first)}
+            cross |= {CrossEdge(task, waits_for, role, wait, only) for waits_for in members(first)}
     return Order(definitions=ordered, after=after, cross=sorted(cross))

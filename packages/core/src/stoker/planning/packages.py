@@ -12,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from stoker_sdk.extension_points.node_packages import NodePackages
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import check_constraints
 
 from stoker.domain import versions
 from stoker.domain.snapshot import NodeInput
@@ -68,6 +69,10 @@ class PackageProgram:
         return found
 
     def _collect(self, items: list[_Item]) -> list[NeededPackage]:
+        for item in items:
+            for finding in item.contribution.check():
+                label, plugin = item.contribution.label, item.part.plugin.name
+                raise ValueFault(msgspec.structs.replace(finding, plugin=plugin, contribution=label))
         for finding in contradictions((item.part, item.contribution) for item in items):
             raise ValueFault(finding)
         packages: dict[str, NeededPackage] = {}
@@ -103,27 +108,14 @@ def package_status(node: NodeInput, name: str, constraint: str = "") -> Status:
 
 
 def contradictions(members: Iterable[tuple[PluginParts, NodePackages]]) -> list[Finding]:
-    """Constraints that cannot be read, and packages for which no version keeps the constraints of all plugins together."""
+    """Packages for which no version keeps the constraints of all plugins together; what is no constraint is told elsewhere."""
     wanted: dict[str, list[tuple[PluginParts, NodePackages, str]]] = {}
     findings: list[Finding] = []
     for part, item in members:
         for package in item.packages:
             if isinstance(package, str) or not package.version:
                 continue
-            try:
-                versions.read_constraints(package.version)
-            except ValueError as error:
-                findings.append(
-                    Finding(
-                        rule="K002",
-                        plugin=part.plugin.name,
-                        contribution=item.label,
-                        field="packages",
-                        message=f"package {package.name}: {str(error)!r} is no constraint on a version.",
-                        remedy="Write >=, <=, ==, !=, > or < before a version; separate several by commas.",
-                    )
-                )
-            else:
+            if not any(check_constraints(package.version, "")):
                 wanted.setdefault(package.name, []).append((part, item, package.version))
     for name, owners in sorted(wanted.items()):
         part, item, _ = owners[0]

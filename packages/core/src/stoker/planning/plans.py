@@ -174,27 +174,31 @@ class _Planner:
         )
 
     def _barriers(self, order: Order, place: dict[int, int]) -> tuple[list[Barrier], list[list[int]], dict[int, list[int]]]:
-        """One barrier for each (task, role, all or any) that somebody waits for; only nodes that have the task count."""
+        """One barrier for each way in which somebody waits for a task; only nodes that have the task count."""
         members: dict[int, list[int]] = {edge.waits_for: [] for edge in order.cross if edge.waits_for in place}
         if members:
             for instance in self.tables.instances:
                 if instance.task in members:
                     members[instance.task].append(instance.node)
         nodes = self.snapshot.nodes
-        barriers: dict[tuple[int, str, str], int] = {}
+        barriers: dict[tuple[int, str, str, str], int] = {}
         groups: dict[tuple[int, ...], int] = {}
         waits: dict[int, list[int]] = {}
         items: list[Barrier] = []
         for edge in order.cross:
             if edge.task not in place or edge.waits_for not in place:
                 continue
-            key = (edge.waits_for, edge.role, edge.wait)
+            key = (edge.waits_for, edge.role, edge.wait, edge.only)
             if key not in barriers:
                 group = tuple(node for node in members[edge.waits_for] if edge.role == "*" or edge.role in nodes[node].roles)
                 barriers[key] = len(items) if group else -1
                 if group:
                     number = groups.setdefault(group, len(groups))
-                    items.append(Barrier(task=place[edge.waits_for], group=number, wait=edge.wait))
+                    holds = -1
+                    if edge.only != "*":
+                        held = tuple(node for node, item in enumerate(nodes) if edge.only in item.roles)
+                        holds = groups.setdefault(held, len(groups))
+                    items.append(Barrier(task=place[edge.waits_for], group=number, wait=edge.wait, holds=holds))
             if barriers[key] >= 0:
                 waits.setdefault(edge.task, []).append(barriers[key])
         return items, [list(group) for group in groups], waits

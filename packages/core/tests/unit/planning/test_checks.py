@@ -30,6 +30,14 @@ def option(value: object, *, when: str | None = None, on: tuple[str, ...] = ("*"
     return config_files.Option(path=PATH, key="k", value=value, when=when, roles=on)  # type: ignore[arg-type]
 
 
+TWO = (roles.Role(name="ctl"), roles.Role(name="cmp"))
+PACKAGES = Dependency("packages", role="ctl")
+
+
+def at(ident: str, *role: str, on: list[str] | None = None, **more: object) -> tasks.Shell:
+    return tasks.Shell(id=ident, roles=list(role) if on is None else on, run="x", **more)  # type: ignore[arg-type]
+
+
 def shell(ident: str, **more: object) -> tasks.Shell:
     return tasks.Shell(id=ident, roles=["*"], run="x", **more)  # type: ignore[arg-type]
 
@@ -39,6 +47,10 @@ def shell(ident: str, **more: object) -> tasks.Shell:
     [
         ([shell("a", after=["nowhere"])], "G001"),
         ([shell("a", after=[Dependency("install", role="ghost")])], "G002"),
+        ([*TWO, at("b", "cmp"), at("c", "ctl", after=[Dependency("b", role="ctl")])], "G007"),
+        ([*TWO, at("b", "cmp"), at("c", "ctl", before=[Dependency("b", role="ctl")])], "G007"),
+        ([*TWO, node_packages.NodePackages(roles=["cmp"], packages=["x"]), at("c", "ctl", after=[PACKAGES])], "G007"),
+        ([at("a", on=[])], "S002"),
         ([shell("a", after=["b"]), shell("b", after=["a"])], "G004"),
         ([shell("a", run_on=["file:/etc/none"])], "G005"),
         ([shell("a"), shell("a")], "G006"),
@@ -86,6 +98,9 @@ def test_each_fault_is_found(contributions: list[Contribution], rule: str) -> No
         [roles.Role(name="r"), FILE, option(ref("by_role['r'][0].address"))],
         [shell("a", environment={"X": ref("nodes.filter(n, n.name != node.name).map(m, m.address).join(',')")})],
         [shell("a", after=[Dependency("other.thing", optional=True)])],
+        [*TWO, at("b", "cmp"), at("c", "ctl", after=[Dependency("b", role="cmp")], before=[Dependency("verify", role="cmp")])],
+        [*TWO, at("b", "*"), at("c", "ctl", before=[Dependency("b", role="cmp")])],
+        [*TWO, at("b", "cmp"), at("c", "ctl", before=[Dependency("b", role="*")])],
     ],
 )
 def test_what_only_a_plan_can_tell_is_no_fault(contributions: list[Contribution]) -> None:

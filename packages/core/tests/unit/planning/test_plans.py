@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from making import MARKER, carried_out, file_of, node, order, plugin, running, snapshot, text_of
 from stoker.domain.action import FilesAction, PackagesAction, ServiceAction
 from stoker.domain.node import Facts, Observation, ObservedFile, ObservedService
-from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
+from stoker.domain.snapshot import Applied, AppliedPackage, NodeInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
+from stoker.orchestration.scheduler import Scheduler
 from stoker.planning.checks import check_plugins
 from stoker.planning.plans import make_plan
 from stoker_sdk import Dependency, ref
@@ -137,6 +138,18 @@ def test_what_was_there_before_is_not_removed_and_what_was_brought_is() -> None:
     assert "seed" in plan.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("installed", "applied", "status"),
+    [("", False, "install"), ("9.1-1", False, "install"), ("9.1-1", True, "drift"), ("99-1", True, "same"), ("", True, "drift")],
+)
+def test_a_package_that_does_not_fit_its_constraint_is_not_the_same(installed: str, applied: bool, status: str) -> None:
+    wanted = plugin("wants", node_packages.NodePackages(roles=["*"], packages=[node_packages.Package("tool", ">=99")]))
+    there = Observation(packages={"tool": installed} if installed else {})
+    rows = Applied(packages={"tool": AppliedPackage(["wants"])}) if applied else Applied()
+    plan = make_plan(snapshot([wanted], [node("a", observed=there, applied=rows)]))
+    assert [(item.status, item.installed) for item in plan.packages] == [(status, installed)]
+
+
 def test_a_node_that_leaves_is_cleaned_and_others_are_left_alone() -> None:
     after = deployed([web()], [node("a", "web"), node("b", "web")])
     plan = make_plan(with_node(after, "b", removing=True))
@@ -248,6 +261,29 @@ def test_across_nodes_one_barrier_stands_for_all_edges() -> None:
     assert len(plan.barriers) == 1
     assert [plan.nodes[i].name for i in plan.groups[plan.barriers[0].group]] == [f"d{i}" for i in range(5)]
     assert [task.barriers for task in plan.tasks] == [[], [0], [0]]
+
+
+def test_before_holds_the_named_task_back_on_the_nodes_of_a_role() -> None:
+    held = plugin(
+        "held",
+        roles.Role(name="ctl"),
+        roles.Role(name="cmp"),
+        tasks.Shell(id="f", roles=["cmp"], run="f", before=[Dependency("g", role="ctl")]),
+        tasks.Shell(id="g", roles=["ctl", "cmp"], run="g"),
+    )
+    plan = make_plan(snapshot([held], [node("c", "ctl"), node("x", "cmp"), node("y", "cmp")]))
+    (barrier,) = plan.barriers
+    assert [plan.nodes[i].name for i in plan.groups[barrier.group]] == ["x", "y"]
+    assert [plan.nodes[i].name for i in plan.groups[barrier.holds]] == ["c"]
+    assert {task.name: task.barriers for task in plan.tasks} == {"held.f": [], "held.g": [0]}
+    schedule = Scheduler(plan)
+    taken = [schedule.take(number) for number in range(3)]
+    started = [plan.tasks[plan.instances[number].task].name for number in taken if number is not None]
+    assert started == ["held.f", "held.f"]
+    for number in taken:
+        if number is not None:
+            schedule.finish(number)
+    assert schedule.take(0) is not None
 
 
 def test_conditions_count_on_each_node() -> None:

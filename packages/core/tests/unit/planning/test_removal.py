@@ -42,9 +42,7 @@ def after(before: Snapshot, plan: Plan, files: dict[str, ObservedFile]) -> Snaps
                 rows[change.key] = msgspec.json.decode(change.value, type=AppliedFile)
             elif change.kind == "task" and change.value is not None:
                 done[change.key] = change.value
-    changed = msgspec.structs.replace(
-        before.nodes[0], observed=Observation(files=files), applied=Applied(files=rows, tasks=done)
-    )
+    changed = msgspec.structs.replace(before.nodes[0], observed=Observation(files=files), applied=Applied(files=rows, tasks=done))
     return msgspec.structs.replace(before, nodes=[changed])
 
 
