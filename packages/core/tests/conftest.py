@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -61,7 +62,24 @@ def client(server_context: ServerContext) -> Iterator[TestClient]:
     token = server_context.config.token_file.read_text().strip()
     with TestClient(build_app(server_context), base_url="http://127.0.0.1:8550", raise_server_exceptions=False) as opened:
         opened.headers["Authorization"] = f"Bearer {token}"
+        if not _DESCRIBED:
+            _DESCRIBED.update(opened.get("/api/openapi.json").json()["paths"])
+        opened.event_hooks["response"].append(_is_described)
         yield opened
+
+
+_DESCRIBED: dict[str, dict[str, dict[str, object]]] = {}
+"""The API's description, made once: paths, methods, operations."""
+
+
+def _is_described(response: httpx.Response) -> None:
+    """Every answer of every test is one that the API's description has."""
+    path, method = response.request.url.path, response.request.method.lower()
+    for pattern, operations in _DESCRIBED.items():
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", pattern), path) and method in operations:
+            known = operations[method]["responses"]
+            assert str(response.status_code) in known or response.status_code == 500, (method, path, response.status_code)
+            return
 
 
 class RunningServer:

@@ -23,12 +23,12 @@ import uvicorn
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from sqlalchemy import select
 
-from stoker import __version__, api
+from stoker import api
 from stoker.api.auth import Door, allowed_hosts
+from stoker.api.bodies import JsonRequest
+from stoker.api.openapi import description
 from stoker.api.problems import HANDLERS
 from stoker.config import ServerConfig, read_config
 from stoker.db import tables
@@ -95,9 +95,8 @@ def build_app(context: ServerContext) -> Litestar:
         lifespan=[_lifespan(context)],
         logging_config=None,
         on_app_init=[_quiet],
-        openapi_config=OpenAPIConfig(
-            title="Stoker", version=__version__, path="/api/openapi", render_plugins=[JsonRenderPlugin(path="/schema.json")]
-        ),
+        request_class=JsonRequest,
+        openapi_config=description(),
     )
     app.asgi_handler = Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context))
     return app

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from stoker.api.listing import Listing
+from stoker.api.openapi import problems
 from stoker.services import credentials
 from stoker.services.context import ServerContext
 from stoker.services.credentials import CredentialView
@@ -23,19 +24,19 @@ class NewCredential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """An OpenSSH private key without a passphrase; one is made if none is given."""
 
 
-@post("/", sync_to_thread=True)
+@post("/", sync_to_thread=True, responses=problems(409, 413, 422))
 def add_credential(context: NamedDependency[ServerContext], data: JSONBody[NewCredential]) -> CredentialView:
     """Keep a private key, or make one; answers the public part."""
     return credentials.add(context, data.name, data.private_key)
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, responses=problems())
 def list_credentials(context: NamedDependency[ServerContext]) -> Listing[CredentialView]:
     """All credentials, public parts only."""
     return Listing(credentials.list_all(context))
 
 
-@delete("/{credential:str}", sync_to_thread=True)
+@delete("/{credential:str}", sync_to_thread=True, responses=problems(404, 409))
 def remove_credential(context: NamedDependency[ServerContext], credential: FromPath[str]) -> None:
     """Forget a credential that no node uses."""
     credentials.remove(context, credential)

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from stoker.api.listing import Listing
+from stoker.api.openapi import problems
 from stoker.services import checks, deployments, starting
 from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
@@ -34,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer: Literal["done", "rerun"]
 
 
-@post("/environments/{env:str}/deployments", status_code=HTTP_201_CREATED)
+@post("/environments/{env:str}/deployments", status_code=HTTP_201_CREATED, responses=problems(404, 409, 413, 422, 502))
 async def start_deployment(
     context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewDeployment]
 ) -> DeploymentView:
@@ -42,19 +43,19 @@ async def start_deployment(
     return await context.at_length(starting.start, context, env, data.plan)
 
 
-@get("/environments/{env:str}/deployments", sync_to_thread=True)
+@get("/environments/{env:str}/deployments", sync_to_thread=True, responses=problems(404))
 def list_deployments(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[DeploymentView]:
     """The environment's deployments, newest first."""
     return Listing(deployments.list_all(context, env))
 
 
-@get("/deployments/{deployment:str}", sync_to_thread=True)
+@get("/deployments/{deployment:str}", sync_to_thread=True, responses=problems(404))
 def show_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """One deployment with its nodes, failures and open questions."""
     return deployments.show(context, deployment)
 
 
-@get("/deployments/{deployment:str}/attempts", sync_to_thread=True)
+@get("/deployments/{deployment:str}/attempts", sync_to_thread=True, responses=problems(404))
 def list_attempts(
     context: NamedDependency[ServerContext], deployment: FromPath[str], node: FromQuery[str] = "", task: FromQuery[str] = ""
 ) -> Listing[AttemptView]:
@@ -62,25 +63,25 @@ def list_attempts(
     return Listing(deployments.attempts(context, deployment, node, task))
 
 
-@post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK)
+@post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK, responses=problems(404, 409))
 def stop_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """End it gracefully."""
     return deployments.stop(context, deployment)
 
 
-@post("/deployments/{deployment:str}/retry", status_code=HTTP_201_CREATED)
+@post("/deployments/{deployment:str}/retry", status_code=HTTP_201_CREATED, responses=problems(404, 409))
 async def retry_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
     """Go on from what failed, as a new deployment."""
     return await context.at_length(starting.retry, context, deployment)
 
 
-@post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK)
+@post("/deployments/{deployment:str}/answer", sync_to_thread=True, status_code=HTTP_200_OK, responses=problems(404, 409, 413))
 def answer_question(context: NamedDependency[ServerContext], deployment: FromPath[str], data: JSONBody[Answer]) -> DeploymentView:
     """Say what became of an unknown attempt."""
     return deployments.answer(context, deployment, data.node, data.task, data.answer)
 
 
-@post("/environments/{env:str}/checks", status_code=HTTP_200_OK)
+@post("/environments/{env:str}/checks", status_code=HTTP_200_OK, responses=problems(404, 422, 502))
 async def run_checks(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[CheckView]:
     """Run the environment's health checks now."""
     return Listing(await context.at_length(checks.run, context, env))

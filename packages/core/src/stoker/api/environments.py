@@ -11,6 +11,8 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
+from stoker.api.openapi import problems
+from stoker.domain import settings
 from stoker.services import enablement, environments, nodes, roles
 from stoker.services.context import ServerContext
 from stoker.services.enablement import EnabledPluginView
@@ -47,37 +49,37 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     roles: list[str]
 
 
-@post("/", sync_to_thread=True)
+@post("/", sync_to_thread=True, responses=problems(409, 413, 422))
 def create_environment(context: NamedDependency[ServerContext], data: JSONBody[NewEnvironment]) -> EnvironmentView:
     """Make an environment."""
     return environments.create(context, data.name)
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, responses=problems())
 def list_environments(context: NamedDependency[ServerContext]) -> Listing[EnvironmentView]:
     """All environments."""
     return Listing(environments.list_all(context))
 
 
-@get("/{env:str}", sync_to_thread=True)
+@get("/{env:str}", sync_to_thread=True, responses=problems(404))
 def show_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> EnvironmentView:
     """One environment."""
     return environments.show(context, env)
 
 
-@delete("/{env:str}", sync_to_thread=True)
+@delete("/{env:str}", sync_to_thread=True, responses=problems(404, 409))
 def delete_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> None:
     """Delete an environment without nodes."""
     environments.remove(context, env)
 
 
-@get("/{env:str}/plugins", sync_to_thread=True)
+@get("/{env:str}/plugins", sync_to_thread=True, responses=problems(404))
 def list_environment_plugins(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[EnabledPluginView]:
     """The plugins of an environment."""
     return Listing(enablement.list_all(context, env))
 
 
-@get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True)
+@get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, responses=problems(404))
 def show_environment_plugin(
     context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]
 ) -> EnabledPluginView:
@@ -85,7 +87,7 @@ def show_environment_plugin(
     return enablement.show(context, env, plugin)
 
 
-@put("/{env:str}/plugins/{plugin:str}")
+@put("/{env:str}/plugins/{plugin:str}", responses=problems(404, 409, 413, 422))
 async def enable_plugin(
     context: NamedDependency[ServerContext],
     env: FromPath[str],
@@ -95,29 +97,30 @@ async def enable_plugin(
     """Enable a plugin, or change its version or settings."""
     wanted = data or EnableRequest()
     given = None if wanted.settings is None else msgspec.json.decode(msgspec.json.encode(wanted.settings))
+    settings.refuse_deep(plugin, given)
     return await context.at_length(enablement.enable, context, env, plugin, wanted.version, given)
 
 
-@delete("/{env:str}/plugins/{plugin:str}", status_code=HTTP_200_OK)
+@delete("/{env:str}/plugins/{plugin:str}", status_code=HTTP_200_OK, responses=problems(404, 409, 422))
 async def disable_plugin(context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]) -> DisableAnswer:
     """Disable a plugin: gone at once, or with the next deployment if something of it was deployed."""
     left = await context.at_length(enablement.disable, context, env, plugin)
     return DisableAnswer(state="gone" if left is None else left.state)
 
 
-@get("/{env:str}/roles", sync_to_thread=True)
+@get("/{env:str}/roles", sync_to_thread=True, responses=problems(404))
 def list_roles(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[RoleView]:
     """The roles that an environment's plugins bring."""
     return Listing(roles.list_all(context, env))
 
 
-@get("/{env:str}/nodes", sync_to_thread=True)
+@get("/{env:str}/nodes", sync_to_thread=True, responses=problems(404))
 def list_environment_nodes(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[NodeView]:
     """The nodes of an environment."""
     return Listing(nodes.list_of_environment(context, env))
 
 
-@put("/{env:str}/nodes/{node:str}", sync_to_thread=True)
+@put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 413, 422))
 def assign_node(
     context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str], data: JSONBody[Assignment]
 ) -> NodeView:
@@ -125,7 +128,7 @@ def assign_node(
     return roles.assign(context, env, node, data.roles)
 
 
-@delete("/{env:str}/nodes/{node:str}", sync_to_thread=True, status_code=HTTP_200_OK)
+@delete("/{env:str}/nodes/{node:str}", sync_to_thread=True, status_code=HTTP_200_OK, responses=problems(404, 409))
 def unassign_node(context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str]) -> NodeView:
     """Take a node out: at once, or with the next deployment if something was deployed to it."""
     return roles.unassign(context, env, node)

@@ -16,6 +16,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 from sqlalchemy import Row
 
+from stoker.api.openapi import problems
 from stoker.db import deployments
 from stoker.services.context import ServerContext
 
@@ -24,11 +25,11 @@ _POLL_SECONDS = 1.0
 _BATCH = 1000
 
 
-@get("/deployments/{deployment:str}/events")
+@get("/deployments/{deployment:str}/events", media_type="text/event-stream", responses=problems(404))
 async def follow_events(
     context: NamedDependency[ServerContext],
     deployment: FromPath[str],
-    last_event_id: Annotated[int, HeaderParameter(name="Last-Event-ID")] = 0,
+    last_event_id: Annotated[int, HeaderParameter(name="Last-Event-ID", ge=0, le=2**63 - 1)] = 0,
 ) -> Stream:
     """Events after ``Last-Event-ID``; the stream ends after the event with which the deployment ends."""
     await asyncio.to_thread(_state, context, deployment)

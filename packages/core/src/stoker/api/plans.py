@@ -11,31 +11,32 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from stoker.api.listing import Listing
+from stoker.api.openapi import problems
 from stoker.services import plan_views, plans
 from stoker.services.context import ServerContext
 from stoker.services.plan_views import ExplainView, FileView, PackageView, TaskView
 from stoker.services.plans import PlanView
 
 
-@post("/environments/{env:str}/plans")
+@post("/environments/{env:str}/plans", responses=problems(404, 409, 422, 502))
 async def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
     """Look at the environment's nodes and plan."""
     return await context.at_length(plans.create_plan, context, env)
 
 
-@get("/environments/{env:str}/plans", sync_to_thread=True)
+@get("/environments/{env:str}/plans", sync_to_thread=True, responses=problems(404))
 def list_plans(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[PlanView]:
     """The environment's plans, newest first."""
     return Listing(plans.list_all(context, env))
 
 
-@get("/plans/{plan:str}", sync_to_thread=True)
+@get("/plans/{plan:str}", sync_to_thread=True, responses=problems(404))
 def show_plan(context: NamedDependency[ServerContext], plan: FromPath[str]) -> PlanView:
     """One plan's summary."""
     return plans.show(context, plan)
 
 
-@get("/plans/{plan:str}/files", sync_to_thread=True)
+@get("/plans/{plan:str}/files", sync_to_thread=True, responses=problems(404))
 def plan_files(
     context: NamedDependency[ServerContext],
     plan: FromPath[str],
@@ -46,7 +47,7 @@ def plan_files(
     return Listing(plan_views.file_views(plans.load(context, plan).plan, node=node, everything=everything))
 
 
-@get("/plans/{plan:str}/packages", sync_to_thread=True)
+@get("/plans/{plan:str}/packages", sync_to_thread=True, responses=problems(404))
 def plan_packages(
     context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = ""
 ) -> Listing[PackageView]:
@@ -54,13 +55,13 @@ def plan_packages(
     return Listing(plan_views.package_views(plans.load(context, plan).plan, node=node))
 
 
-@get("/plans/{plan:str}/tasks", sync_to_thread=True)
+@get("/plans/{plan:str}/tasks", sync_to_thread=True, responses=problems(404))
 def plan_tasks(context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = "") -> Listing[TaskView]:
     """The tasks that a plan runs, in order."""
     return Listing(plan_views.task_views(plans.load(context, plan).plan, node=node))
 
 
-@get("/plans/{plan:str}/explain", sync_to_thread=True)
+@get("/plans/{plan:str}/explain", sync_to_thread=True, responses=problems(404, 422))
 def explain_line(
     context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
 ) -> ExplainView:

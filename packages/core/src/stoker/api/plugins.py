@@ -9,10 +9,12 @@ from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from stoker.api.listing import Listing
+from stoker.api.openapi import BytesOperation, problems
 from stoker.errors import StokerError
 from stoker.services import plugins
 from stoker.services.context import ServerContext
@@ -26,7 +28,10 @@ class UploadTooLargeError(StokerError):
     kind = "upload-too-large"
 
 
-@post("/", request_max_body_size=None)
+THERE = ResponseSpec(PluginView, generate_examples=False, description="This bundle is installed already.")
+
+
+@post("/", request_max_body_size=None, responses={HTTP_200_OK: THERE, **problems(409, 413, 422)}, operation_class=BytesOperation)
 async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:
     """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
     limit = context.config.max_upload_bytes
@@ -43,19 +48,19 @@ async def install_plugin(context: NamedDependency[ServerContext], request: Reque
     return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
 
-@get("/", sync_to_thread=True)
+@get("/", sync_to_thread=True, responses=problems())
 def list_plugins(context: NamedDependency[ServerContext]) -> Listing[PluginView]:
     """All installed plugin versions."""
     return Listing(plugins.list_all(context))
 
 
-@get("/{name:str}/{version:str}", sync_to_thread=True)
+@get("/{name:str}/{version:str}", sync_to_thread=True, responses=problems(404))
 def show_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> PluginView:
     """One installed plugin version."""
     return plugins.show(context, name, version)
 
 
-@delete("/{name:str}/{version:str}", sync_to_thread=True)
+@delete("/{name:str}/{version:str}", sync_to_thread=True, responses=problems(404, 409))
 def uninstall_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> None:
     """Uninstall a plugin version that no environment uses."""
     plugins.uninstall(context, name, version)

@@ -101,6 +101,8 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
         detail, remedy = f"there is nothing at {request.url.path}.", "/api/openapi.json lists all routes."
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail, remedy = f"{request.method} is not possible at {request.url.path}.", "/api/openapi.json lists what is."
+    elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail, remedy = "the body is larger than the server takes.", "Send less at once; only bundles may be large."
     elif status == HTTPStatus.BAD_REQUEST:
         remedy = "/api/openapi.json describes the request."
         if isinstance(error.extra, list) and error.extra:
@@ -112,10 +114,12 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
 
 def _fault(item: object) -> str:
     if isinstance(item, Mapping):
-        key = str(item.get("key") or "")
+        key, message = str(item.get("key") or ""), str(item.get("message"))
+        if key == "data":
+            return "the request needs a body of JSON" if message == "'data'" else f"the body: {message}"
         if item.get("source") == "header":
             key = f"header {key.replace('_', '-').title()}"
-        return f"{key}: {item.get('message')}" if key else str(item.get("message"))
+        return f"{key}: {message}" if key else message
     return str(item)
 
 

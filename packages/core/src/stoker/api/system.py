@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Router, get
 
 from stoker import __version__
+from stoker.api.openapi import problems
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -24,13 +25,13 @@ class VersionView(msgspec.Struct, frozen=True):
     version: str
 
 
-@get("/health", sync_to_thread=False)
+@get("/health", sync_to_thread=False, security=[{}], responses={403: problems()[403]})
 def health() -> Health:
     """Whether the server lives; needs no token."""
     return Health("ok")
 
 
-@get("/version", sync_to_thread=False)
+@get("/version", sync_to_thread=False, responses=problems())
 def version() -> VersionView:
     """Which version it is."""
     return VersionView(__version__)

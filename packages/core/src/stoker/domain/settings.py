@@ -24,6 +24,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 SECRET: Final = "$secret"  # noqa: S105  a key's name
 _MAX_DEPTH = 24
+_MAX_NESTING = 100
 _NOT_SCHEMAS = frozenset(
     {"$defs", "default", "examples", "enum", "const", "required", "x-secret", "x-when", "title", "description"}
 )
@@ -31,6 +32,24 @@ _BY_NAME = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
 _DATA = frozenset({"default", "examples", "enum", "const", "required"})
 _LOOPS = re.compile(r"\.(map|filter|all|exists|exists_one)\s*\(")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+
+
+def refuse_deep(plugin: str, document: Json) -> None:
+    """Refuse documents that nobody writes, before anything goes through them.
+
+    Raises:
+        InvalidInputError: lists and maps stand inside each other too often.
+    """
+    waiting: list[tuple[Json, int]] = [(document, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > _MAX_NESTING:
+            raise InvalidInputError(
+                f"plugin {plugin}: its settings are nested more than {_MAX_NESTING} deep.",
+                remedy="Give what the schema describes.",
+            )
+        if isinstance(value, (dict, list)):
+            waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
 
 
 class SecretField(msgspec.Struct, frozen=True, kw_only=True):

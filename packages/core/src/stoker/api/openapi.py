@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the API's description says beside the routes themselves: problems by status, the token, bodies that are not JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+
+from stoker import __version__
+from stoker.api.problems import MEDIA_TYPE, Problem
+
+TOKEN: Final = "token"  # noqa: S105  the scheme's name
+_MEANINGS: Final = {
+    400: "The request cannot be read: its body is not JSON, or a field or parameter is unknown, missing or of a wrong type.",
+    401: "No token, or one that is not known.",
+    403: "The server does not answer under this Host, or the caller may not do this.",
+    404: "Something that the request names is not there.",
+    409: "It clashes with something that is there; nothing was changed.",
+    413: "The body is larger than the server takes.",
+    422: "What was given does not fit; findings name each fault.",
+    502: "A node cannot be reached, or refuses.",
+}
+_EXAMPLES: Final = {
+    401: ("unauthorized", "the token is not known.", "Use the token of the server's admin-token file."),
+    404: ("not-found", "node 'web1' is not there.", "'stoker nodes list' shows all."),
+    409: ("conflict", "node 'web1' is there already.", "Choose another name, or change it with 'stoker nodes set web1'."),
+    422: ("invalid-input", "node web1: 'a b' is not an address.", "Give a host name or an IP address."),
+    502: (
+        "node-unreachable",
+        "node web1: root@192.0.2.11:22: No route to host.",
+        "Check that sshd runs there, or mend the address with 'stoker nodes set web1'.",
+    ),
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """The problems with which a route answers: these, and those with which every route does."""
+    return {status: _response(status) for status in sorted({400, 401, 403, *statuses})}
+
+
+def _response(status: int) -> ResponseSpec:
+    examples = []
+    if status in _EXAMPLES:
+        kind, detail, remedy = _EXAMPLES[status]
+        value = {
+            "type": f"urn:stoker:problem:{kind}",
+            "title": kind.replace("-", " ").capitalize(),
+            "status": status,
+            "detail": detail,
+            "remedy": remedy,
+        }
+        examples = [Example(summary=HTTPStatus(status).phrase, value=value)]
+    return ResponseSpec(
+        Problem, generate_examples=False, description=_MEANINGS[status], media_type=MEDIA_TYPE, examples=examples or None
+    )
+
+
+@dataclass
+class BytesOperation(Operation):
+    """An operation whose body is a file's bytes."""
+
+    def __post_init__(self) -> None:
+        """Say so: the handler reads the body itself, so nothing is known of it."""
+        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        self.request_body = RequestBody(
+            content={"application/octet-stream": OpenAPIMediaType(schema=file)}, description="The bundle's bytes.", required=True
+        )
+
+
+def description() -> OpenAPIConfig:
+    """The API's description as a whole: every request needs the token, unless its route says otherwise."""
+    token = SecurityScheme(type="http", scheme="bearer", description="The token of the server's file admin-token.")
+    return OpenAPIConfig(
+        title="Stoker",
+        version=__version__,
+        path="/api/openapi",
+        render_plugins=[JsonRenderPlugin(path="/schema.json")],
+        components=Components(security_schemes={TOKEN: token}),
+        security=[{TOKEN: []}],
+    )
