@@ -89,7 +89,7 @@ def show(deployment: str | None, environment: str | None, as_json: bool) -> None
             ("retry of", found.get("retry_of")),
             ("started", output.when(found.get("created_at"))),
             ("finished", output.when(found.get("finished_at"))),
-            ("tasks", ", ".join(f"{count} {name}" for name, count in (found.get("counts") or {}).items())),
+            ("tasks and checks", ", ".join(f"{count} {name}" for name, count in (found.get("counts") or {}).items())),
         ]
     )
     rows = []

@@ -40,6 +40,8 @@ _REASONS = {
     "remove": "removal",
     "check": "check",
 }
+_VERBS = {"remove": "remove", "restore": "put back"}
+"""What a task does to a file that no plugin wants any more; all else is in the task's own text."""
 _UNCHANGED = frozenset({"same", "keep"})
 
 
@@ -94,7 +96,8 @@ def summary(
     }
     counts = [
         (_count(files, "create", "change", "drift"), "file", "to write"),
-        (_count(files, "remove", "restore"), "file", "to remove"),
+        (_count(files, "remove"), "file", "to remove"),
+        (_count(files, "restore"), "file", "to put back"),
         (_count(packages, "install", "drift"), "package", "to install"),
         (_count(packages, "remove"), "package", "to remove"),
     ]
@@ -203,10 +206,10 @@ class _Doing:
 
     def __init__(self, files: Sequence[PlanFileDocument], packages: Sequence[PlanPackageDocument]) -> None:
         """Sort what changes by node."""
-        self._paths: dict[tuple[str, str], set[str]] = {}
+        self._paths: dict[tuple[str, str], dict[str, str]] = {}
         for file in files:
             if file.get("status") not in _UNCHANGED:
-                self._paths.setdefault((file["node"], file.get("task", "")), set()).add(file["path"])
+                self._paths.setdefault((file["node"], file.get("task", "")), {})[file["path"]] = file["status"]
         self._packages: dict[str, set[str]] = {}
         for package in packages:
             if package.get("status") not in _UNCHANGED:
@@ -216,7 +219,8 @@ class _Doing:
         """The task's text without the files and packages that are already as planned."""
         text = task.get("text", "")
         if task.get("kind") == "files" and (paths := self._paths.get((task["node"], task["task"]))):
-            parts = [part for part in text.split("; ") if part.partition(" ")[2] in paths]
+            told = (part.partition(" ") for part in text.split("; "))
+            parts = [f"{_VERBS.get(paths[path], verb)} {path}" for verb, _, path in told if path in paths]
         elif task.get("kind") == "packages" and (changing := self._packages.get(task["node"])):
             parts = [found for part in text.split("; ") if (found := _only(part, changing))]
         else:

@@ -26,9 +26,12 @@ def task(name, kind, text, reason="inputs"):
 
 
 def test_a_file_of_the_plugin_is_removed_and_an_original_is_put_back():
-    said = told([file("/etc/own", "remove"), file("/etc/motd", "restore")])
+    files = [file("/etc/own", "remove"), file("/etc/motd", "restore")]
+    said = told(files, tasks=[task("mail.files", "files", "restore /etc/own; restore /etc/motd", "remove")])
+    assert "        remove /etc/own; put back /etc/motd\n" in said
     assert "- /etc/own  on n1  (removed, mail)" in said
     assert "- /etc/motd  on n1  (the original is put back, mail)" in said
+    assert "Plan: 1 file to remove, 1 file to put back" in said
 
 
 def test_a_task_tells_only_the_files_that_it_writes_this_time():
