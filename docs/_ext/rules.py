@@ -38,10 +38,12 @@ def _uses_of(source: Source, scope: Scope, call: ast.Call) -> Iterator[Use]:
     function = source.callee(scope, call)
     if not rules and function is not None and _default_rule(function) is not None:
         rules = [_default_rule(function)]
-    if len(rules) != 1:
+    if not rules and isinstance(named.get("rule"), ast.Name) and scope.function is not None:
+        rules = [node for node in ast.walk(scope.function) if _is_id(node) and named["rule"].id not in scope.parameters()]
+    elif len(rules) != 1:
         return
     given = {**(bind(function, call) if function is not None else {}), **named}
-    if not any(_is_id(argument) for argument in (*call.args, *named.values())) and "message" not in given:
+    if not rules or (not any(_is_id(argument) for argument in (*call.args, *named.values())) and "message" not in given):
         return  # another function of the same name
     message = next((given[name] for name in ("message", "reason") if name in given), None)
     pairs = [pair for pair in source.pairs(scope, message, given.get("remedy")) if pair[0]]
@@ -49,7 +51,7 @@ def _uses_of(source: Source, scope: Scope, call: ast.Call) -> Iterator[Use]:
         texts = [text for argument in call.args if " " in (text := text_of(argument))]
         pairs = [((texts or [""])[0], (texts[1:] or [""])[0])]
     for text, remedy in pairs:
-        yield Use(str(rules[0].value), scope.module, text, remedy)
+        yield from (Use(str(rule.value), scope.module, text, remedy) for rule in rules)
 
 
 def _default_rule(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.Constant | None:

@@ -38,7 +38,10 @@ def sdk_face(_: str) -> str:
 
 
 REF = """Writes expressions in Python. `ref.settings.text` is the expression `settings.text`; `ref("...")` takes any CEL text.
-References grow by attribute access, by indexing, and by `+`; `equals` gives a condition."""
+References grow by attribute access, by indexing, and by `+`; `equals` gives a condition.
+
+A reference has no text before a plan is made: in an f-string it raises `TypeError`.
+Write `"a " + ref.settings.text`, or `ref("'a ' + settings.text")`."""
 
 
 def configuration(_: str) -> str:

@@ -17,6 +17,7 @@ from stoker_plugin_ntp import plugin as ntp
 from stoker_sdk.extension_points import all_points, settings
 from stoker_sdk.manifest import read_manifest, to_manifest
 from stoker_sdk.model.generator import GENERATORS
+from stoker_sdk.validation import check_plugin
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -64,6 +65,11 @@ def test_both_front_doors_say_the_same(point):
             contribution["schema"]["properties"] = dict(sorted(contribution["schema"]["properties"].items()))
     written = json.loads(json.dumps(to_manifest(from_yaml)))
     assert written == python
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_examples_have_no_faults(point):
+    assert check_plugin(load(f"checked_{point}", EXAMPLES / f"{point}.py").plugin) == []
 
 
 @pytest.mark.parametrize("point", POINTS)

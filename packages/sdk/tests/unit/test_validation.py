@@ -40,6 +40,7 @@ FAULTS: dict[str, tuple[str, list[dict[str, object]]]] = {
     "path with ..": ("F001", [{**OPTION, "path": "/etc/../x"}]),
     "no such file": ("F003", [{**SCRIPT, "source": "none.sh"}]),
     "escape": ("F002", [{**SCRIPT, "source": "../x.sh"}]),
+    "packages that there are not": ("P007", [{**SHELL, "after": ["packages"]}]),
     "own task by its whole name": ("P007", [{**SHELL, "after": ["hello.nothing"]}]),
     "constraint": ("F005", [{"point": "node_packages", "roles": ["*"], "packages": [{"name": "x", "version": "four"}]}]),
     "duplicate id": ("P006", [SHELL, SHELL]),

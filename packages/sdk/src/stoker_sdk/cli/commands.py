@@ -77,7 +77,9 @@ def _mend(findings: object) -> str:
 @_FOLDER
 @_JSON
 def check(folder: Path, as_json: bool) -> None:
-    """Find everything that is wrong with a plugin, all at once; warnings are shown and let pass.
+    """Find everything that is wrong with a plugin.
+
+    All of it is told at once. Warnings are shown and let pass.
 
     Examples:
       stoker-plugin check
@@ -97,7 +99,9 @@ def check(folder: Path, as_json: bool) -> None:
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where the bundle goes [.].")
 @_JSON
 def build(folder: Path, output: Path, as_json: bool) -> None:
-    """Check a plugin and pack it into one file; the same folder gives the same bytes.
+    """Check a plugin and pack it into one file.
+
+    The same folder gives the same bytes.
 
     Examples:
       stoker-plugin build
@@ -122,7 +126,9 @@ def build(folder: Path, output: Path, as_json: bool) -> None:
 
 @main.command()
 def schema() -> None:
-    """Print the JSON Schema of manifests and of plugin.yaml, for editors.
+    """Print the JSON Schema of plugin.yaml, for editors.
+
+    Manifests have the same schema.
 
     Examples:
       stoker-plugin schema > plugin.schema.json

@@ -56,10 +56,14 @@ def _edges(plugin: Plugin, task: Task) -> Iterable[tuple[str, str, bool]]:
 
 
 def _unknown(plugin: Plugin) -> Iterable[Finding]:
-    known = {item.id for item in plugin.contributions if isinstance(item, Task)} | {*ANCHORS, *_MADE}
-    known |= {f"check.{item.id}" for item in plugin.contributions if isinstance(item, HealthCheck)}
+    own = {item.id for item in plugin.contributions if isinstance(item, Task)}
+    own |= {f"check.{item.id}" for item in plugin.contributions if isinstance(item, HealthCheck)}
     for item in plugin.contributions:
-        for field, name, optional in _edges(plugin, item) if isinstance(item, Task) else ():
+        if not isinstance(item, Task):
+            continue
+        # When a removal begins everything is there, or was never wanted: an edge to it holds.
+        known = own | {*ANCHORS, *(_MADE if item.on == "remove" else _made(plugin))}
+        for field, name, optional in _edges(plugin, item):
             if not optional and name not in known and "." not in name:
                 yield Finding(
                     rule="P007",
