@@ -19,6 +19,7 @@ from stoker.domain.snapshot import PluginInput, Snapshot
 from stoker.planning.definitions import task_sources
 from stoker.planning.files import Contents, file_programs
 from stoker.planning.graph import order_definitions
+from stoker.planning.owners import Want, clashes, constant_content, contested
 from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
@@ -104,6 +105,7 @@ def _checks_of_contributions(parts: Sequence[PluginParts]) -> Iterator[Finding]:
 def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Finding]:
     """Files and packages as a node of each role would get them; what depends on nodes is left to the plan."""
     known = [_known_before_nodes(part) for part in parts]
+    certain = [_certain(part) for part in parts]
     for role in (*roles, ""):
         group = NodeClass(roles=(role,) if role else (), os_family="", nodes=[])
         contents = Contents(SecretPlaces(""))
@@ -115,7 +117,30 @@ def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Fin
             except ValueFault as fault:
                 yield fault.finding
             yield from program.findings
+        yield from _owners(certain, group)
         yield from contradictions((part, item) for part in known for item in part.packages if group.has(item.roles))
+
+
+def _owners(parts: Sequence[PluginParts], group: NodeClass) -> Iterator[Finding]:
+    """Paths, units and packages that are wanted in two ways, as far as that is known before any node is."""
+    # Packages of several families of operating systems may never meet: the plan knows the nodes.
+    one_family = len({item.os_family for part in parts for item in part.packages}) <= 1
+    return clashes(contested(parts, group, packages=one_family), lambda _: True, _content_alone)
+
+
+def _content_alone(want: Want) -> str | None:
+    known = want.item is not None and all(_alone(source) for source in sources(want.item.content))
+    return constant_content(want) if known else None
+
+
+def _certain(part: PluginParts) -> PluginParts:
+    """The plugin without contributions whose condition is not known yet, or false."""
+    return msgspec.structs.replace(
+        part,
+        files=[item for item in part.files if _holds(part.scope, item)],
+        packages=[item for item in part.packages if _holds(part.scope, item)],
+        tasks=[item for item in part.tasks if _holds(part.scope, item)],
+    )
 
 
 def _known_before_nodes(part: PluginParts) -> PluginParts:

@@ -152,7 +152,8 @@ class TaskTemplate:
             statuses += [self._look_at_package(name, state, remove=True) for name in action.remove]
         elif isinstance(action, ServiceAction):
             state.units.add(action.name)
-            return "drift" if _service_drifted(action, state.node) else ""
+            last = state.last_of_unit.get(action.name, self.index) == self.index
+            return "drift" if last and _service_drifted(action, state.node) else ""
         if "drift" in statuses:
             return "drift"
         return "different" if any(status != "same" for status in statuses) else ""

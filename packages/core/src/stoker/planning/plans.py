@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from stoker_sdk.extension_points.tasks import Service
 from stoker_sdk.model.finding import Finding
 
 from stoker.domain.plan import Barrier, Plan, PlannedInstance, PlannedNode
@@ -21,6 +22,7 @@ from stoker.planning.files import Contents, FileProgram, file_programs
 from stoker.planning.generated import GeneratedTasks
 from stoker.planning.graph import Order, order_definitions
 from stoker.planning.instances import TaskTemplate
+from stoker.planning.owners import Want, clashes, constant_content, contested, holds_here
 from stoker.planning.packages import PackageProgram
 from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
 from stoker.planning.planned_tasks import planned_task
@@ -55,6 +57,10 @@ class _Group(msgspec.Struct, frozen=True):
     programs: list[FileProgram]
     tasks: list[TaskTemplate]
     checks: list[TaskTemplate]
+    contested: list[list[Want]]
+    """What may be wanted in two ways."""
+    units: dict[str, int]
+    """Unit -> the last task that wants it in a state: only that state is looked for."""
 
 
 class _Planner:
@@ -123,12 +129,15 @@ class _Planner:
             programs=programs,
             tasks=[template for template in chosen if template.source.check is None],
             checks=[template for template in chosen if template.source.check is not None],
+            contested=contested(staying, node_class),
+            units={template.source.task.name: template.index for template in chosen if isinstance(template.source.task, Service)},
         )
 
     def _one_node(self, number: int, group: _Group, removal: Removal) -> None:
         tables = self.tables
         starts = len(tables.instances), len(tables.files), len(tables.packages)
-        state = NodeState(number, self.snapshot.nodes[number])
+        state = NodeState(number, self.snapshot.nodes[number], group.units)
+        self._check_owners(state, group.contested)
         group.generated.add_packages(state)
         group.generated.add_files(state, self.snapshot.secret_hashes)
         for template in group.tasks:
@@ -139,6 +148,13 @@ class _Planner:
         tables.instances[starts[0] :] = sorted(tables.instances[starts[0] :], key=_task_of)
         tables.files[starts[1] :] = sorted(tables.files[starts[1] :], key=lambda file: (file.path, file.task))
         tables.packages[starts[2] :] = sorted(tables.packages[starts[2] :], key=lambda package: (package.name, package.task))
+
+    def _check_owners(self, state: NodeState, groups: Sequence[Sequence[Want]]) -> None:
+        if groups:
+            for part in self.parts:
+                part.scope.enter(state.index)
+            for finding in clashes(groups, holds_here, constant_content):
+                self.tables.fault(finding, state.node.name)
 
     def _assemble(self, order: Order, ordered: Sequence[TaskSource]) -> Plan:
         tables, snapshot = self.tables, self.snapshot

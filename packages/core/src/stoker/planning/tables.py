@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -50,9 +51,21 @@ class Tables(msgspec.Struct, kw_only=True):
 class NodeState:
     """What is known of one node while its instances are made."""
 
-    __slots__ = ("applied", "index", "inputs", "node", "packages", "paths", "plugins_running", "running", "sums", "units")
+    __slots__ = (
+        "applied",
+        "index",
+        "inputs",
+        "last_of_unit",
+        "node",
+        "packages",
+        "paths",
+        "plugins_running",
+        "running",
+        "sums",
+        "units",
+    )
 
-    def __init__(self, index: int, node: NodeInput) -> None:
+    def __init__(self, index: int, node: NodeInput, last_of_unit: Mapping[str, int]) -> None:
         self.index = index
         self.node = node
         self.applied = node.applied.tasks
@@ -61,6 +74,8 @@ class NodeState:
         self.sums: dict[str, str] = {}
         self.packages: dict[str, str] = {}
         """Name -> status, of all packages that any task brings or takes away."""
+        self.last_of_unit = last_of_unit
+        """Unit -> the last task that wants it in a state."""
         self.units: set[str] = set()
         """Services that some task wants in a state."""
         self.running: set[str] = set()
