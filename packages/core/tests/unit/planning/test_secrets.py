@@ -23,7 +23,12 @@ from stoker_sdk import ref
 from stoker_sdk.extension_points import config_files, tasks
 from stoker_sdk.model.contribution import Contribution
 
-SETTINGS = {"key": {"$secret": "key", "version": 1}, "plain": "x", "groups": [{"key": {"$secret": "groups.0.key", "version": 1}}]}
+SETTINGS = {
+    "key": {"$secret": "key", "version": 1},
+    "plain": "x",
+    "all": [{"$secret": "all.0", "version": 1}],
+    "groups": [{"key": {"$secret": "groups.0.key", "version": 1}}],
+}
 PATH = "/etc/f"
 
 
@@ -115,6 +120,20 @@ def test_expressions_do_nothing_to_a_secret_but_join_it(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
+        "settings.groups.map(g, g.key.size())",
+        "settings.all.map(s, size(s))",
+        "settings.groups.filter(g, g.key == 'x').map(g, 'y')",
+        "string(settings.groups[0].key.size())",
+    ],
+)
+def test_secrets_in_lists_are_seen_too(source: str) -> None:
+    findings = check_plugins([plugin("own", *entry("ini", ref(source)), settings=SETTINGS)])
+    assert [item.rule for item in findings] == ["E004"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
         "'a' + settings.key + 'b'",
         "string(settings.key)",
         "has(settings.key) ? settings.key : 'none'",
@@ -123,6 +142,8 @@ def test_expressions_do_nothing_to_a_secret_but_join_it(source: str) -> None:
         "settings.plain == 'x' ? settings.key : 'none'",
         "[settings.key, settings.plain].map(s, s + ':')",
         "settings.groups.map(g, g.key)",
+        "settings.all.map(s, 'x' + s)",
+        "settings.groups.map(g, string(g.key) + settings.groups[0].key)",
         "settings.plain.size() > 0 ? settings.key : ''",
     ],
 )
