@@ -29,9 +29,13 @@ Function = Literal["plan", "check", "watch"]
 _WORK: Final[dict[Function, str]] = {"plan": "the plan", "check": "the check of plugins", "watch": "the look at contributions"}
 
 
-AT_ONCE: Final = max(2, len(os.sched_getaffinity(0)))
+AT_ONCE: Final = max(2, os.cpu_count() or 2)
 """How many planning processes there are at once: more would not be faster, and each may take all of its memory."""
-_GATES: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+_GATES: Final[dict[bool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]]] = {
+    True: WeakKeyDictionary(),
+    False: WeakKeyDictionary(),
+}
+"""Checks have a gate of their own: enabling a plugin does not wait behind plans, which may use all their time."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,7 @@ class _Refusal(msgspec.Struct):
 
 
 async def run_in_process(function: Function, payload: bytes, limits: Limits | None = None) -> bytes:
-    """Do one piece of planning in a process of its own, as soon as fewer than ``AT_ONCE`` others do so.
+    """Do one piece of planning in a process of its own, as soon as fewer than ``AT_ONCE`` others do the like.
 
     Args:
         function: ``plan`` (Snapshot -> Plan), ``check`` (list of PluginInput -> list of Finding) or ``watch``
@@ -65,7 +69,7 @@ async def run_in_process(function: Function, payload: bytes, limits: Limits | No
         PlanningError: it was refused, with findings; or a limit was reached, and the finding names the plugin and the file or
             field that was worked on.
     """
-    async with _GATES.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
+    async with _GATES[function == "check"].setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)):
         return await _run(function, payload, limits or Limits())
 
 

@@ -141,7 +141,7 @@ def host_name(text: str) -> str:
         ValueError: no certificate can name it; the message is a clause that says why.
     """
     with suppress(ValueError):
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(text.partition("%")[0]))  # certificates know no zones
     wildcard, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     try:
         name = wildcard + rest.encode("idna").decode("ascii").lower().removesuffix(".")

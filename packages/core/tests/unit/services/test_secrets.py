@@ -175,16 +175,24 @@ def test_a_certificate_is_made_anew_for_other_hosts_and_only_then(server_context
 def test_another_spelling_of_the_same_hosts_makes_no_new_certificate(server_context: ServerContext) -> None:
     with server_context.database.transaction() as connection:
         environment = add_environment(connection, "e")
-        hosts = {"hosts": ["0:0:0:0:0:0:0:1", "B\u00fccher.Example", "*.a.example"]}
+        hosts = {"hosts": ["0:0:0:0:0:0:0:1", "B\u00fccher.Example", "*.a.example", "fe80::1%eth0"]}
         first = keep_pairs(server_context, hosts, connection, environment)
         assert (
             keep_pairs(
-                server_context, {**first, "hosts": ["::1", "xn--bcher-kva.example", "*.A.example"]}, connection, environment
+                server_context,
+                {**first, "hosts": ["::1", "xn--bcher-kva.example", "*.A.example", "fe80::1"]},
+                connection,
+                environment,
             )["tls"]
             == first["tls"]
         )
         public = public_of(connection, environment, first)
-    assert authority.names_of(public["tls"][0]["pem"]["certificate"]) == {"::1", "xn--bcher-kva.example", "*.a.example"}
+    assert authority.names_of(public["tls"][0]["pem"]["certificate"]) == {
+        "::1",
+        "xn--bcher-kva.example",
+        "*.a.example",
+        "fe80::1",
+    }
 
 
 @pytest.mark.parametrize(
