@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from sqlalchemy import Row, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.db import deployments, tables
 from stoker.db.database import Database
@@ -76,7 +77,10 @@ class Orchestrator:
         if self._journal is not None:
             await self._journal.close()
             self._journal = None
-        await asyncio.to_thread(self._release)
+        try:
+            await asyncio.to_thread(self._release)
+        except SQLAlchemyError as error:
+            logger.warning("The leases could not be given back (%s); they run out by themselves", reason(error))
 
     def _unfinished(self) -> list[Row[tuple[object, ...]]]:
         with self._database.read() as connection:
