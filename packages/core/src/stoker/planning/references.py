@@ -67,13 +67,13 @@ def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
     findings: list[Finding] = []
     for part in parts:
         for contribution in part.contributions:
+            if part.plugin.removing and getattr(contribution, "on", "") != "remove":
+                continue  # it is not used any more, and a broken plugin cannot stop its own removal
             for field, source in expressions(contribution):
                 PROGRESS.note(part.plugin.name, contribution.label, field)
                 for message, remedy in _faults(source, part, roles):
                     findings.append(_finding(part, contribution, field, message, remedy))
                 findings += _misuses(source, part, contribution, field)
-            if part.plugin.removing and getattr(contribution, "on", "") != "remove":
-                continue  # it is not used any more
             if isinstance(contribution, Script | Upload) and contribution.source not in part.plugin.blobs:
                 path = contribution.source
                 message = f"the bundle has no file {path}."

@@ -13,6 +13,7 @@ from stoker.domain.plan import Plan
 from stoker.domain.snapshot import Applied, AppliedFile, NodeInput, PluginInput, Snapshot
 from stoker.orchestration.applied import Ledger
 from stoker.planning.plans import make_plan
+from stoker_sdk import ref
 from stoker_sdk.extension_points import config_files, node_packages, tasks
 from stoker_sdk.extension_points.tasks import FileItem
 
@@ -136,3 +137,17 @@ def test_what_a_plugin_takes_away_when_it_goes_is_gone_for_good_and_its_files_ar
         "restore",
     ]
     assert after(second, plan, {}).nodes[0].applied.files == {}
+
+
+def test_what_is_wrong_with_a_plugin_does_not_stop_its_removal() -> None:
+    broken = plugin(
+        "broken",
+        config_files.WholeFile(path=MOTD, content=ref("size(settings.key)")),
+        config_files.WholeFile(path="/etc/t", template="lost.j2"),
+        tasks.Upload(id="u", roles=["*"], source="lost", path="/etc/u"),
+        settings={"key": {"$secret": "key", "version": 1}},
+        removing=True,
+    )
+    rows = Applied(files={MOTD: AppliedFile("0", ["broken"], original=False)})
+    plan = make_plan(snapshot([broken], [node("a", observed=seen(_etc_motd=THERE), applied=rows)]))
+    assert fates(plan) == {MOTD: ("remove", "was changed on the node since it was deployed")}
