@@ -8,7 +8,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,9 +22,11 @@ from stoker.orchestration.patience import Patience, passes
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 15.0
-COMMIT_SECONDS = 0.05
-"""From the beginning of a commit to that of the next one: what comes meanwhile is one group."""
-FULL_GROUP = 16
+SECONDS_PER_NODE = 0.004
+LONGEST_SECONDS = 0.1
+"""From the beginning of a commit to that of the next one, so much for each node at work and at most: what comes meanwhile is one
+group. Few nodes wait for nothing; with many, a commit for each task would cost more than the task."""
+FULL_GROUP = 64
 """So many entries are worth a commit of their own: nobody waits for more."""
 
 
@@ -55,6 +58,7 @@ class Journal:
         self._pending: list[tuple[JournalEntry, asyncio.Future[None]]] = []
         self._changed = threading.Condition()
         self._closing = False
+        self._nodes = 0
         self._patience = Patience("The journal")
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -67,6 +71,15 @@ class Journal:
             if len(self._pending) in (1, FULL_GROUP):
                 self._changed.notify()
         return future
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """One more node writes entries until the end of the block: the more there are, the larger the groups."""
+        self._nodes += 1
+        try:
+            yield
+        finally:
+            self._nodes -= 1
 
     async def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -83,7 +96,7 @@ class Journal:
                     self._changed.wait_for(lambda: self._pending or self._closing)
                     self._changed.wait_for(
                         lambda: len(self._pending) >= FULL_GROUP or self._closing,
-                        max(0.0, begun + COMMIT_SECONDS - time.monotonic()),
+                        max(0.0, begun + min(LONGEST_SECONDS, SECONDS_PER_NODE * self._nodes) - time.monotonic()),
                     )
                     batch, self._pending = self._pending, []
                 begun = time.monotonic()

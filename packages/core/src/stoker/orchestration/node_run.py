@@ -82,7 +82,8 @@ class NodeRun:
                     await self.changed.wait()
                     self.changed.clear()
                     continue
-                await self._carry_out(number)
+                with self._run.journal.at_work():
+                    await self._carry_out(number)
             await self._flush()
             await self._forget()
         finally:
@@ -92,7 +93,8 @@ class NodeRun:
         """Follow an attempt that a dead server left behind, even if nothing new may start."""
         number = self._run.scheduler.number_of(self._node, task)
         if number is not None and self._run.scheduler.take_open(number):
-            await self._carry_out(number)
+            with self._run.journal.at_work():
+                await self._carry_out(number)
 
     async def _carry_out(self, number: int) -> None:
         """Try an instance until it succeeds, fails for good, or nobody knows."""
