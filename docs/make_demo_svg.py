@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--from", dest="begin", default="", help="a text in the first line to show")
     parser.add_argument("--to", dest="end", default="", help="a text in the last line to show")
     given = parser.parse_args()
-    text = sys.stdin.read()
+    text = sys.stdin.buffer.read().decode()  # as it is: reading text would turn the cursor's way back into new lines
     if not text.strip():
         sys.exit("make_demo_svg: nothing on standard input. Pipe the demo's output into it.")
     TARGET.write_text(draw(choose(settle(text), given.begin, given.end)))
