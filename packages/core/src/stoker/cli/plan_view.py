@@ -38,7 +38,7 @@ _REASONS = {
     "triggered": "triggered by a change",
     "always": "runs every time",
     "remove": "removal",
-    "check": "check",
+    "check": "proves the result",
 }
 _VERBS = {"remove": "remove", "restore": "put back"}
 """What a task does to a file that no plugin wants any more; all else is in the task's own text."""
