@@ -176,6 +176,8 @@ BAD = {
     "an option that is not there": ("nodes list --colour", "--colour", "stoker nodes list --help"),
     "a command that is not there": ("nodes paint", "'paint'", "stoker nodes --help"),
     "a port that does not fit": ("nodes add n 10.0.0.1 --port 70000", "70000", "stoker nodes add --help"),
+    "a port in the address": ("nodes add n 10.0.0.1:2222", "10.0.0.1:2222", "--port"),
+    "a name that means a folder": ("env show ..", "'..' is not a name", "listing"),
     "a missing word": ("env assign shell shell1", "ROLE", "stoker env assign --help"),
     "a role that nobody brings": ("env assign shell shell1 king", "king", "shell"),
     "a jump host that is not there": ("nodes add n 10.0.0.1 --jump nobody", "'nobody'", "stoker nodes list"),
@@ -202,6 +204,16 @@ def test_an_error_is_json_when_asked_for(told, environment, line):
     assert problem["type"].startswith("urn:stoker:problem:")
     assert problem["detail"]
     assert problem["remedy"] in said
+
+
+@pytest.mark.parametrize(
+    "words", [("env", "show", ""), ("nodes", "remove", " "), ("deployments", "stop", "a/b"), ("env", "create", "\udcff")]
+)
+def test_what_is_no_name_or_no_text_is_told_as_such(told, environment, words):
+    status, written, said = told(*words)
+    assert (status, written) == (2, "")
+    assert said.startswith("error: ")
+    assert "remedy: " in said
 
 
 def test_no_server_and_a_wrong_token_are_told(simulation, environment):

@@ -139,6 +139,23 @@ def test_an_unreachable_node_and_one_that_refuses_us_fail_with_their_reason(simu
     assert simulation.ran(deployment) == {("away3", "first"): 1}
 
 
+def test_a_dead_node_that_leaves_holds_nobody_up(simulation):
+    name = "dead"
+    simulation.environment(
+        name, shell("step", name), config_files.WholeFile(path="/etc/dead", roles=[name], content="x\n"), nodes=2
+    )
+    simulation.deploy(name)
+    simulation.behave(faults=[{"node": "dead2", "unreachable": True}])
+    simulation.client.unassign_node(name, "dead2")
+    plan = simulation.client.create_plan(name)
+    assert plan["warnings"] == ["node dead2 is left out of this plan: nobody answers."]
+    ended = simulation.finish(simulation.client.deploy(name, plan["id"]), "degraded")
+    assert "dead2" in ended["reason"]
+    simulation.behave()
+    assert simulation.deploy(name)["state"] == "ready"
+    assert [node["name"] for node in simulation.client.nodes() if node["environment"] == name] == ["dead1"]
+
+
 def test_an_attempt_that_was_not_claimed_failed_and_may_be_tried_again(simulation):
     name = "crammed"
     simulation.environment(name, shell("once", name))

@@ -45,6 +45,8 @@ def test_after_a_reboot_a_person_is_asked_and_the_answer_counts(simulation):
 
     with pytest.raises(ConflictError, match=r"asked.first on asked1, asked.first on asked2") as refused:
         simulation.client.retry_deployment(failed["id"])
+    with pytest.raises(ConflictError, match=r"asked.first on asked1, asked.first on asked2"):
+        simulation.client.deploy(name)  # a new plan would run it again without anybody having said so
     remedy = refused.value.remedy.partition("stoker ")[2]
     words = remedy.replace("NODE", "asked1").replace("TASK", "asked.first").replace("done|rerun", "done")
     simulation.cli(*shlex.split(words))  # the remedy is a command that works

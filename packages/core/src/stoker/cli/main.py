@@ -15,7 +15,9 @@ from stoker import __version__
 from stoker.cli import problems
 from stoker.cli.lazy import Lazy, LazyGroup
 from stoker.cli.session import Session
-from stoker.errors import StokerError
+from stoker.errors import InvalidInputError, StokerError
+
+BAD_INPUT = 2
 
 COMMANDS = {
     "serve": Lazy("stoker.cli.serve", "serve", "Run the server in the foreground."),
@@ -78,6 +80,10 @@ def run(arguments: Sequence[str] | None = None, *, session: Session | None = Non
     except StokerError as error:
         problems.show_error(error)
         return problems.exit_status(error)
+    except UnicodeError as error:
+        word = str(getattr(error, "object", ""))[:100].encode("utf-8", "backslashreplace").decode()
+        problems.show_error(InvalidInputError(f"{word!r} is not text that can be sent.", remedy="Write it in UTF-8."))
+        return BAD_INPUT
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing more may be written, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

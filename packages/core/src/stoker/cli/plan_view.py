@@ -32,7 +32,7 @@ _PACKAGE_MARKS = {
     "same": (" ", "bright_black", "unchanged"),
 }
 _REASONS = {
-    "new": "has not run here yet",
+    "new": "not done here yet",
     "inputs": "its inputs changed",
     "drift": "drift on the node",
     "triggered": "triggered by a change",

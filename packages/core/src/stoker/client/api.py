@@ -25,7 +25,7 @@ from stoker.client.connection import (
     unreachable,
 )
 from stoker.client.events import read_events
-from stoker.errors import ServerUnreachableError, StokerError
+from stoker.errors import InvalidInputError, ServerUnreachableError, StokerError
 
 _T = TypeVar("_T")
 _PATIENCE = 60.0
@@ -389,5 +389,11 @@ class StokerClient:
 
 
 def _q(part: str) -> str:
-    """One segment of a path."""
+    """One segment of a path.
+
+    Raises:
+        InvalidInputError: it is no name: empty, or one that means a place in a path.
+    """
+    if not part.strip() or part in (".", "..") or "/" in part:
+        raise InvalidInputError(f"{part!r} is not a name.", remedy="Give the name or id as the listing shows it.")
     return quote(part, safe="")

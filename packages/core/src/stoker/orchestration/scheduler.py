@@ -216,7 +216,8 @@ class Scheduler:
     def exceeded(self) -> str:
         """The first role of which too many nodes failed, as a sentence with their names; empty if all is within tolerance."""
         roles = [node.roles for node in self.plan.nodes]
-        first = next(tolerance.exceeded(roles, self.failed_nodes, self.plan.tolerance), None)
+        leaving = {number for number, node in enumerate(self.plan.nodes) if node.left_out and node.removing}
+        first = next(tolerance.exceeded(roles, self.failed_nodes - leaving, self.plan.tolerance), None)
         if first is None:
             return ""
         names = [self.plan.nodes[node].name for node in first.missing]

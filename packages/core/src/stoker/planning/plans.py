@@ -184,10 +184,23 @@ class _Planner:
             barriers=barriers,
             groups=groups,
             tolerance=tolerances(self.parts, snapshot.roles),
-            warnings=self.warnings,
+            warnings=[*self.warnings, *self._readable_secrets()],
             remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing],
             snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
         )
+
+    def _readable_secrets(self) -> list[str]:
+        """A warning for each file with a secret that every user of its node may read."""
+        contents = self.tables.contents.items
+        open_to_all = {
+            (file.path, file.mode)
+            for file in self.tables.files
+            if file.content >= 0 and not isinstance(contents[file.content].text, str) and int(file.mode or "0", 8) & 0o004
+        }
+        return [
+            f"{path} holds a secret, and its mode {mode} lets every user of the node read it."
+            for path, mode in sorted(open_to_all)
+        ]
 
     def _barriers(self, order: Order, place: dict[int, int]) -> tuple[list[Barrier], list[list[int]], dict[int, list[int]]]:
         """One barrier for each way in which somebody waits for a task; only nodes that have the task count."""

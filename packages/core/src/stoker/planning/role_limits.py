@@ -56,20 +56,26 @@ def check_assignment(parts: Sequence[PluginParts], nodes: Sequence[NodeInput]) -
 def check_left_out(nodes: Sequence[NodeInput], tolerance: Mapping[str, int | str]) -> tuple[list[Finding], list[str]]:
     """Nodes that could not be looked at: a warning each while the tolerance of their roles allows it, findings otherwise."""
     missing = [number for number, node in enumerate(nodes) if node.left_out]
-    too_many = list(exceeded([node.roles for node in nodes], missing, tolerance))
+    counted = [number for number in missing if not nodes[number].removing]  # nobody waits for one that leaves
+    too_many = list(exceeded([node.roles for node in nodes], counted, tolerance))
     if not too_many:
-        return [], [f"node {nodes[number].name} is left out of this plan: {nodes[number].left_out}" for number in missing]
+        return [], [f"node {nodes[number].name} is left out of this plan: {_why(nodes[number])}" for number in missing]
     return [
         Finding(
             rule="U001",
             field=f"nodes.{nodes[number].name}",
-            message=f"node {nodes[number].name} cannot be looked at: {nodes[number].left_out} ({role.total} nodes have its role"
+            message=f"node {nodes[number].name} cannot be looked at: {_why(nodes[number])} ({role.total} nodes have its role"
             f"{f' {role.role}' if role.role else ''}, {role.allowed} may be missing)",
             remedy="Bring it back, take it out of the environment, or let the role tolerate it.",
         )
         for role in too_many
         for number in role.missing
     ], []
+
+
+def _why(node: NodeInput) -> str:
+    """The reason without the node's name, which stands before it already."""
+    return node.left_out.removeprefix(f"node {node.name}: ")
 
 
 def _finding(rule: str, part: PluginParts, role: str, message: str, remedy: str) -> Finding:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import time
 import uuid
@@ -281,10 +282,19 @@ def _check_way(name: str, address: str, user: str) -> None:
     """Refuse what no machine or user is called, so that it is told here and not by what would break on it."""
     if not _ADDRESS.fullmatch(address) or not address.isprintable():
         raise InvalidInputError(f"node {name}: {address[:100]!r} is not an address.", remedy="Give a host name or an IP address.")
+    if ":" in address and not _is_ipv6(address):
+        raise InvalidInputError(f"node {name}: {address!r} has a port in it.", remedy="Give the port on its own, with --port.")
     if not _USER.fullmatch(user) or not user.isprintable():
         raise InvalidInputError(
             f"node {name}: {user[:100]!r} is not a user's name.", remedy="Give the name with which to sign in, e.g. root."
         )
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip("[]").split("%", 1)[0]).version == 6
+    except ValueError:
+        return False
 
 
 def _credential(connection: Connection, name: str) -> str:

@@ -28,7 +28,7 @@ def start(context: ServerContext, environment: str, plan_id: str | None) -> Depl
 
     Raises:
         NotFoundError: there is no such environment or plan.
-        ConflictError: another deployment of the environment runs, or one broke off and left attempts under way; it is named.
+        ConflictError: another deployment of the environment runs, or the last one left attempts under way or a question open.
         PlanOutdatedError: an input of the plan has changed since it was made; it is named.
         PlanningError: a plan cannot be made.
     """
@@ -75,17 +75,29 @@ def _begin(
 
 
 def _refuse_while_attempts_run(context: ServerContext, environment_id: str) -> None:
-    """A deployment that broke off may have left attempts under way, and nothing new may start beside them."""
+    """A deployment may have left attempts under way, or of which nobody knows the end: nothing new may start beside them."""
     with context.database.read() as connection:
         newest = next(iter(deployments.list_deployments(connection, environment_id)), None)
-        if newest is None or newest.state != "failed":
+        if newest is None or newest.state in (*deployments.UNFINISHED, "ready"):
             return
-        left = deployments.open_attempts(deployments.read_history(connection, str(newest.id)))
+        history = deployments.read_history(connection, str(newest.id))
+    _refuse_while_asked(str(newest.id), history)
+    left = deployments.open_attempts(history) if newest.state == "failed" else []
     if left:
         raise ConflictError(
             f"deployment {newest.id} broke off while attempts were under way: {_listed(left)}.",
             remedy=f"'stoker deployments retry {newest.id}' picks them up. If its inputs have changed, look at the nodes, then:"
             f" stoker deployments answer {newest.id} NODE TASK done|rerun",
+        )
+
+
+def _refuse_while_asked(deployment_id: str, history: Mapping[tuple[str, str], InstanceHistory]) -> None:
+    """Where nobody knows whether a task ran, a person says so before it may run again."""
+    asked = [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.unknown]
+    if asked:
+        raise ConflictError(
+            f"nobody knows whether these ran: {_listed(asked)}.",
+            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} NODE TASK done|rerun",
         )
 
 
@@ -120,12 +132,7 @@ def _check_retry(context: ServerContext, deployment_id: str, stored: StoredPlan,
             f"deployment {newest.id} came after {deployment_id}, so its plan no longer fits.",
             remedy="Make a new plan and deploy it.",
         )
-    asked = [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.unknown]
-    if asked:
-        raise ConflictError(
-            f"nobody knows whether these ran: {', '.join(asked)}.",
-            remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} NODE TASK done|rerun",
-        )
+    _refuse_while_asked(deployment_id, history)
     expected = _as_left_behind(old, now.snapshot)
     changed = list(snapshots.stored_differences(expected, now.snapshot))
     if not changed and look:

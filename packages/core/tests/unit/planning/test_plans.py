@@ -189,6 +189,16 @@ def test_the_public_part_of_a_pair_is_an_ordinary_value() -> None:
         make_plan(snapshot([msgspec.structs.replace(pair, public={})], [node("a")]))
 
 
+def test_a_secret_that_every_user_may_read_is_a_warning() -> None:
+    def keys(mode: str) -> PluginInput:
+        file = config_files.WholeFile(path="/etc/key", content="key=" + ref.settings.key + "\n", mode=mode)
+        return plugin("keys", file, settings={"key": {"$secret": "key", "version": 1}})
+
+    (warning,) = make_plan(snapshot([keys("0644")], [node("a")])).warnings
+    assert warning.startswith("/etc/key holds a secret")
+    assert make_plan(snapshot([keys("0640")], [node("a")])).warnings == []
+
+
 def test_a_plugin_cannot_name_the_secret_of_another() -> None:
     owner = plugin("owner", settings={"key": {"$secret": "key", "version": 1}})
     # All that a plugin sees of its own secret, turned against the other plugin in every way that a template has.
