@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 
@@ -22,7 +23,7 @@ from stoker.db.environments import (
 )
 from stoker.db.plugins import find_plugin
 from stoker.domain import settings
-from stoker.domain.settings import Document
+from stoker.domain.settings import Document, Settings
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
@@ -67,7 +68,9 @@ class _Candidate(msgspec.Struct):
     digest: str
     manifest: str
     settings: Document
-    public: dict[str, object] = {}
+    looked: Settings
+    """What its schema says of these settings; found once, for it costs more than all else."""
+    public: dict[str, object]
     """What anybody may know of its pairs."""
     removing: bool = False
 
@@ -117,7 +120,7 @@ def enable(
             home = find_environment(connection, environment)
             candidates = _candidates(connection, home.id)
             candidate = _changed(connection, home.id, candidates, plugin, version, given)
-        looked = _look(candidate)
+        looked = candidate.looked
         if looked.faults:
             raise InvalidInputError(
                 f"plugin {plugin} {candidate.version}: {len(looked.faults)} of its settings do not fit: "
@@ -131,7 +134,7 @@ def enable(
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
             _refuse_what_would_be_lost(connection, home, candidates, candidate)
-            return _keep(context, connection, home.id, candidate, looked)
+            return _keep(context, connection, home.id, candidate)
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
@@ -184,14 +187,7 @@ def _changed(
     old = next((candidate for candidate in candidates if candidate.plugin == plugin), None)
     row = find_plugin(connection, plugin, version or (old.version if old else None))
     kept = old.settings if old else {}
-    candidate = _Candidate(
-        plugin=plugin,
-        version=row.version,
-        digest=row.digest,
-        manifest=row.manifest,
-        settings=kept if given is None else _with_kept(given, kept),
-    )
-    return _with_public(connection, environment_id, candidate)
+    return _candidate(connection, environment_id, plugin, row, kept if given is None else _with_kept(given, kept), removing=False)
 
 
 def _with_kept(given: Document, kept: Document) -> Document:
@@ -218,12 +214,10 @@ def _check_together(context: ServerContext, environment: str, candidates: list[_
         )
 
 
-def _keep(
-    context: ServerContext, connection: Connection, environment_id: str, candidate: _Candidate, looked: settings.Settings
-) -> EnabledPluginView:
+def _keep(context: ServerContext, connection: Connection, environment_id: str, candidate: _Candidate) -> EnabledPluginView:
     find_plugin(connection, candidate.plugin, candidate.version)  # it may have been uninstalled while we checked
     store = SecretStore(connection, context.vault, environment_id, candidate.plugin)
-    document = store.take_out(candidate.settings, looked)
+    document = store.take_out(candidate.settings, candidate.looked)
     table = tables.environment_plugins
     connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == candidate.plugin))
     connection.execute(
@@ -241,34 +235,40 @@ def _keep(
 
 
 def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]:
-    found = [
-        _Candidate(
-            plugin=row.plugin,
-            version=row.version,
-            digest=row.digest,
-            manifest=row.manifest,
-            settings=msgspec.json.decode(row.settings),
-            removing=row.state == "removing",
+    return [
+        _candidate(
+            connection, environment_id, row.plugin, row, msgspec.json.decode(row.settings), removing=row.state == "removing"
         )
         for row in enabled_plugins(connection, environment_id)
     ]
-    return [_with_public(connection, environment_id, candidate) for candidate in found]
 
 
-def _with_public(connection: Connection, environment_id: str, candidate: _Candidate) -> _Candidate:
-    looked = _look(candidate)
-    public = public_parts(connection, environment_id, candidate.plugin, looked.complete, looked.secrets)
-    return msgspec.structs.replace(candidate, public=public)
-
-
-def _look(candidate: _Candidate) -> settings.Settings:
-    return settings.look_through(candidate.plugin, settings_schema(candidate.manifest), candidate.settings)
+def _candidate(
+    connection: Connection,
+    environment_id: str,
+    plugin: str,
+    row: Row[tuple[object, ...]],
+    document: Document,
+    *,
+    removing: bool,
+) -> _Candidate:
+    looked = settings.look_through(plugin, settings_schema(row.manifest), document)
+    return _Candidate(
+        plugin=plugin,
+        version=row.version,
+        digest=row.digest,
+        manifest=row.manifest,
+        settings=document,
+        looked=looked,
+        public=public_parts(connection, environment_id, plugin, looked.complete, looked.secrets),
+        removing=removing,
+    )
 
 
 def _views(connection: Connection, environment_id: str) -> list[EnabledPluginView]:
     views = []
     for candidate in _candidates(connection, environment_id):
-        looked = _look(candidate)
+        looked = candidate.looked
         views.append(
             EnabledPluginView(
                 name=candidate.plugin,
@@ -297,7 +297,6 @@ def _one(connection: Connection, environment: object, plugin: str) -> EnabledPlu
 def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
     manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
     contributions = manifest.contributions
-    looked = _look(candidate)
     templates: dict[str, str] = {}
     blobs: dict[str, str] = {}
     for contribution in contributions:
@@ -310,7 +309,7 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
         version=candidate.version,
         digest=candidate.digest,
         contributions=contributions,
-        settings=_masked(looked),
+        settings=_masked(candidate.looked),
         public=candidate.public,
         templates=templates,
         blobs=blobs,
@@ -345,9 +344,9 @@ def _text(candidate: _Candidate, path: str, data: bytes) -> str:
         raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
 
 
-def _masked(looked: settings.Settings) -> dict[str, object]:
+def _masked(looked: Settings) -> dict[str, object]:
     """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
-    document = looked.complete
+    document = copy.deepcopy(looked.complete)  # the secrets themselves are still needed there, to be kept
     for field in looked.secrets:
         value = settings.get(document, field.path)
         if not settings.is_reference(value) and (value not in (None, "") or field.generator):
