@@ -22,13 +22,13 @@ from stoker.orchestration.feed import Feed
 from stoker.orchestration.journal import LEASE_SECONDS, Journal, LostLeaseError
 from stoker.orchestration.patience import patiently, reason
 from stoker.orchestration.runner import DeploymentRun, read_inputs
+from stoker.orchestration.wording import listed
 from stoker.plugin_host.store import PluginStore
 from stoker.transport import Transport
 
 logger = logging.getLogger(__name__)
 
 CONNECTING_AT_ONCE = 64
-_NAMES_SHOWN = 10
 _REASON_SHOWN = 300
 
 
@@ -166,8 +166,7 @@ class Orchestrator:
             row = deployments.find_deployment(connection, deployment_id)
             text = f"The server met a fault of its own and broke off: {told}"
             if running := deployments.open_attempts(deployments.read_history(connection, deployment_id)):
-                shown = ", ".join(running[:_NAMES_SHOWN]) + (" and more" if len(running) > _NAMES_SHOWN else "")
-                text = f"{text.rstrip('.')}. Under way then: {shown}; 'retry' picks it up."
+                text = f"{text.rstrip('.')}. Under way then: {listed(running)}; 'retry' picks it up."
             if row.owner in ("", self._owner) and deployments.end_deployment(
                 connection, deployment_id, row.epoch, state="failed", reason=text
             ):

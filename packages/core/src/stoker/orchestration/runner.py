@@ -225,7 +225,7 @@ class DeploymentRun:
         broken = [self.plan.nodes[number] for number in scheduler.failed_nodes]
         failed = sorted(node.name for node in broken if not node.left_out)
         out = sorted(f"{node.name}: {_why_out(node)}" for node in broken if node.left_out)
-        left_out = self.redact(f"; left out: {_shown(out, '; ')}") if out else ""
+        left_out = self.redact(f"; left out: {wording.listed(out, '; ')}") if out else ""
         if self.unresolved:
             what = ", ".join(sorted(self.unresolved)[:_NAMES_SHOWN])
             return "failed", f"Nobody knows whether these ran: {what}. Look, answer (done or rerun), and retry."
@@ -234,7 +234,7 @@ class DeploymentRun:
         if self._stopping and scheduler.unfinished:
             return "stopped", "Stopped on request; 'retry' goes on from here."
         if failed:
-            return "degraded", f"Failed within tolerance: {_shown(failed, ', ')}{left_out}."
+            return "degraded", f"Failed within tolerance: {wording.listed(failed)}{left_out}."
         if scheduler.unfinished:
             return "failed", "Tasks are left that wait for something that never came; this is a fault of the plan."
         if left_out:
@@ -266,10 +266,6 @@ class DeploymentRun:
 
 def _why_out(node: PlannedNode) -> str:
     return node.left_out.removeprefix(f"node {node.name}: ").rstrip(". ")
-
-
-def _shown(words: list[str], between: str) -> str:
-    return between.join(words[:_NAMES_SHOWN]) + (" and more" if len(words) > _NAMES_SHOWN else "")
 
 
 def _seen(future: asyncio.Future[None]) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable
 
 from stoker.domain import tolerance
 from stoker.domain.plan import Plan, PlannedInstance
-
-_NAMES_SHOWN = 10
+from stoker.orchestration.wording import listed
 
 
 class Scheduler:
@@ -221,7 +220,7 @@ class Scheduler:
         if first is None:
             return ""
         names = [self.plan.nodes[node].name for node in first.missing]
-        return f"{first} ({', '.join(names[:_NAMES_SHOWN])}{' and more' if len(names) > _NAMES_SHOWN else ''})"
+        return f"{first} ({listed(names)})"
 
     def idle(self, node: int) -> bool:
         """Whether a node has nothing more to do in this deployment."""

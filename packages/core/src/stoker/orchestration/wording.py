@@ -1,16 +1,24 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Actions in words: the command's text, or one line on what it does; secrets stay gaps."""
+"""What people read of actions and of many names: the command's text or one line on what it does; the first names of a list."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from stoker.domain.action import Action, CommandAction, FilesAction, PackagesAction, RebootAction, ServiceAction, WaitForAction
 
 _SHOWN = 4096
+_NAMES_SHOWN = 10
+
+
+def listed(words: Sequence[str], between: str = ", ") -> str:
+    """The first of many words, and that there are more."""
+    return between.join(words[:_NAMES_SHOWN]) + (" and more" if len(words) > _NAMES_SHOWN else "")
 
 
 def command(action: Action) -> str:
-    """What an action does, as history and plans show it."""
+    """What an action does, as history and plans show it; secrets stay gaps."""
     if isinstance(action, CommandAction):
         text = action.run or " ".join([action.script.rpartition(":")[2], *action.arguments])
     elif isinstance(action, PackagesAction):

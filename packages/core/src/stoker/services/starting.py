@@ -15,12 +15,12 @@ from stoker.db.plans import StoredPlan, load_plan, load_snapshot
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.errors import ConflictError, ForbiddenError, NotFoundError
+from stoker.orchestration.wording import listed
 from stoker.services import plans, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.deployments import DeploymentView, show
 
 _TRIES = 5
-_SHOWN = 10
 
 
 def start(context: ServerContext, environment: str, plan_id: str | None) -> DeploymentView:
@@ -85,7 +85,7 @@ def _refuse_while_attempts_run(context: ServerContext, environment_id: str) -> N
     left = deployments.open_attempts(history) if newest.state == "failed" else []
     if left:
         raise ConflictError(
-            f"deployment {newest.id} broke off while attempts were under way: {_listed(left)}.",
+            f"deployment {newest.id} broke off while attempts were under way: {listed(left)}.",
             remedy=f"'stoker deployments retry {newest.id}' picks them up. If its inputs have changed, look at the nodes, then:"
             f" stoker deployments answer {newest.id} NODE TASK done|rerun",
         )
@@ -96,13 +96,9 @@ def _refuse_while_asked(deployment_id: str, history: Mapping[tuple[str, str], In
     asked = [f"{task} on {node}" for (node, task), item in sorted(history.items()) if item.unknown]
     if asked:
         raise ConflictError(
-            f"nobody knows whether these ran: {_listed(asked)}.",
+            f"nobody knows whether these ran: {listed(asked)}.",
             remedy=f"Look at the nodes, then: stoker deployments answer {deployment_id} NODE TASK done|rerun",
         )
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(words[:_SHOWN]) + (" and more" if len(words) > _SHOWN else "")
 
 
 def retry(context: ServerContext, deployment_id: str) -> DeploymentView:
