@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Iterable
 
 from litestar.enums import ScopeType
@@ -13,6 +14,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from stoker.api.problems import MEDIA_TYPE, of_error, problem_bytes
 from stoker.config import LOOPBACK_NAMES, ServerConfig
+from stoker.domain import actor
+from stoker.domain.access import AccessLevel
+from stoker.domain.actor import Actor
 from stoker.errors import ForbiddenError, StokerError, UnauthorizedError
 
 OPEN_PATHS = frozenset({"/api/health"})
@@ -41,6 +45,9 @@ class Door:
         except StokerError as error:
             await _refuse(error, send)
             return
+        address = client[0] if (client := scope.get("client")) else ""
+        known = Actor(kind="server", name="admin", access=AccessLevel.ADMIN, address=address, request_id=secrets.token_hex(8))
+        actor.set_current(known)
         await self._app(scope, receive, send)
 
     def _check_host(self, header: str) -> None:

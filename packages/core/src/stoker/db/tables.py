@@ -199,3 +199,23 @@ applied_tasks = Table(
     Column("task", String, primary_key=True),
     Column("inputs", String, nullable=False),
 )
+
+# Append-only, which triggers see to: who changed what. Names, not foreign keys: it outlives what it tells of.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("actor_kind", String, nullable=False),  # user | server | system | stranger
+    Column("actor", String, nullable=False),
+    Column("token", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("object_kind", String, nullable=False),
+    Column("object_id", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("before", Text, nullable=True),
+    Column("after", Text, nullable=True),
+)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,8 +44,9 @@ class ServerContext:
     """Threads for work that waits for planning processes or nodes: those that answer reads are never taken for it."""
 
     async def at_length(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do long synchronous work apart from the threads that answer other requests."""
-        return await asyncio.get_running_loop().run_in_executor(self.long_work, lambda: work(*args, **kwargs))
+        """Do long synchronous work apart from the threads that answer other requests, for the same actor."""
+        present = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self.long_work, lambda: present.run(work, *args, **kwargs))
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work from a handler's thread and wait for its result; without a server's loop, in a loop of its own."""
