@@ -13,7 +13,7 @@ from stoker.domain.plan import Plan, PlannedInstance
 from stoker.errors import NodeError
 from stoker.orchestration.attempts import UNREACHABLE
 from stoker.orchestration.materials import Materials, Redactor
-from stoker.services import plans, snapshots
+from stoker.services import audit, plans, snapshots
 from stoker.services.context import ServerContext
 
 _RETRY_LIMIT = 10
@@ -42,6 +42,15 @@ def run(context: ServerContext, environment: str) -> list[CheckView]:
     """
     gathered = snapshots.gather(context, environment)
     roles = {role for node in gathered.snapshot.nodes for role in node.roles or [""]}
+    with context.database.transaction() as connection:
+        snapshot = gathered.snapshot
+        audit.record(
+            connection,
+            "environment.check",
+            snapshot.environment_id,
+            snapshot.environment_name,
+            environment=snapshot.environment_name,
+        )
     whoever_answers = msgspec.structs.replace(gathered.snapshot, roles=dict.fromkeys(roles, "100%"))
     return context.wait(_run(context, msgspec.structs.replace(gathered, snapshot=whoever_answers)))
 

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, or_, select
 
 from stoker.db import tables
 from stoker.errors import ConflictError, NotFoundError
+from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.environments import check_name
 from stoker.services.keys import generate_ssh_key, read_ssh_key
@@ -55,6 +56,7 @@ def add(context: ServerContext, name: str, private_key: str | None = None) -> Cr
                 created_at=now,
             )
         )
+        audit.record(connection, "credential.add", identity, name, after={"public_key": pair.public_key})
     return CredentialView(id=identity, name=name, public_key=pair.public_key, created_at=now)
 
 
@@ -85,7 +87,9 @@ def remove(context: ServerContext, key: str) -> None:
     """
     table, nodes = tables.credentials, tables.nodes
     with context.database.transaction() as connection:
-        row = connection.execute(select(table.c.id, table.c.name).where(or_(table.c.id == key, table.c.name == key))).first()
+        row = connection.execute(
+            select(table.c.id, table.c.name, table.c.public_key).where(or_(table.c.id == key, table.c.name == key))
+        ).first()
         if row is None:
             raise NotFoundError(f"credential {key!r} is not there.", remedy="'stoker credentials list' shows all.")
         names = (
@@ -96,6 +100,7 @@ def remove(context: ServerContext, key: str) -> None:
                 f"credential {row.name} is used by nodes: {', '.join(names[:10])}.", remedy="Remove these nodes first."
             )
         connection.execute(delete(table).where(table.c.id == row.id))
+        audit.record(connection, "credential.remove", row.id, row.name, before={"public_key": row.public_key})
 
 
 def ensure_default(context: ServerContext) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from stoker.db import deployments, tables
 from stoker.db.environments import find_environment
@@ -17,6 +17,7 @@ from stoker.db.plans import load_plan, load_snapshot
 from stoker.domain.plan import Plan, PlannedNode
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.applied import Ledger
+from stoker.services import audit
 from stoker.services.context import ServerContext
 
 _OUTPUT_SHOWN = 4096
@@ -238,6 +239,8 @@ def stop(context: ServerContext, deployment_id: str) -> DeploymentView:
         if row.state not in deployments.UNFINISHED:
             raise ConflictError(f"deployment {deployment_id} has ended already: {row.state}.", remedy="There is nothing to stop.")
         deployments.request_stop(connection, deployment_id)
+        before = {"state": row.state}
+        _record(connection, "deployment.stop", row, before=before, after={"state": "stopping"})
     if context.orchestrator is not None:
         context.orchestrator.stop(deployment_id)
     return show(context, deployment_id)
@@ -262,10 +265,18 @@ def answer(context: ServerContext, deployment_id: str, node: str, task: str, wor
                 remedy="'stoker deployments show' lists the open ones.",
             )
         add_event(connection, deployment_id, Event(kind="answer", node=node, task=task, attempt=attempt, data={"answer": word}))
+        after = {"node": node, "task": task, "attempt": attempt, "answer": word}
+        _record(connection, "deployment.answer", row, before=None, after=after)
         newest = deployments.list_deployments(connection, str(row.environment_id))[0]
         if word == "done" and newest.id == row.id:
             _keep_as_done(connection, str(row.plan_id), node, task)
     return show(context, deployment_id)
+
+
+def _record(connection: Connection, action: str, row: Row[tuple[object, ...]], *, before: object, after: object) -> None:
+    """Write down what somebody did to a deployment."""
+    environment = str(find_environment(connection, str(row.environment_id)).name)
+    audit.record(connection, action, row.id, row.id, environment=environment, before=before, after=after)
 
 
 def _keep_as_done(connection: Connection, plan_id: str, node: str, task: str) -> None:

@@ -27,6 +27,7 @@ from stoker.domain.settings import Document, Settings
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
+from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.plugins import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
@@ -134,7 +135,7 @@ def enable(
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
             _refuse_what_would_be_lost(connection, home, candidates, candidate)
-            return _keep(context, connection, home.id, candidate)
+            return _keep(context, connection, home, candidate)
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
@@ -165,7 +166,11 @@ def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPlu
     _check_together(context, home.name, rest, f"disabling plugin {plugin}")
     with context.database.transaction() as connection:
         refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
-        if not plugin_was_deployed(connection, home.id, plugin):
+        before = _audited(connection, home.id, plugin)
+        gone = not plugin_was_deployed(connection, home.id, plugin)
+        after = None if gone else {**(before or {}), "state": "removing"}
+        audit.record(connection, "plugin.disable", plugin, plugin, environment=home.name, before=before, after=after)
+        if gone:
             drop_plugin(connection, home.id, plugin)
             return None
         table = tables.environment_plugins
@@ -214,24 +219,38 @@ def _check_together(context: ServerContext, environment: str, candidates: list[_
         )
 
 
-def _keep(context: ServerContext, connection: Connection, environment_id: str, candidate: _Candidate) -> EnabledPluginView:
+def _audited(connection: Connection, environment_id: str, plugin: str) -> dict[str, object] | None:
+    """What the audit tells of a plugin in an environment: secrets stand in its settings as references."""
+    row = next((row for row in enabled_plugins(connection, environment_id) if row.plugin == plugin), None)
+    if row is None:
+        return None
+    return {"version": row.version, "state": row.state, "settings": msgspec.json.decode(row.settings)}
+
+
+def _keep(
+    context: ServerContext, connection: Connection, home: Row[tuple[object, ...]], candidate: _Candidate
+) -> EnabledPluginView:
+    environment_id, plugin = home.id, candidate.plugin
     find_plugin(connection, candidate.plugin, candidate.version)  # it may have been uninstalled while we checked
     store = SecretStore(connection, context.vault, environment_id, candidate.plugin)
     document = store.take_out(candidate.settings, candidate.looked)
+    before = _audited(connection, environment_id, plugin)
     table = tables.environment_plugins
-    connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == candidate.plugin))
+    connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == plugin))
     connection.execute(
         insert(table).values(
             environment_id=environment_id,
-            plugin=candidate.plugin,
+            plugin=plugin,
             version=candidate.version,
             settings=msgspec.json.encode(document).decode(),
             state="enabled",
         )
     )
     bump_revision(connection, environment_id)
-    _LOG.info("environment %s: plugin %s %s enabled", environment_id, candidate.plugin, candidate.version)
-    return _one(connection, find_environment(connection, environment_id), candidate.plugin)
+    after = _audited(connection, environment_id, plugin)
+    audit.record(connection, "plugin.enable", plugin, plugin, environment=home.name, before=before, after=after)
+    _LOG.info("environment %s: plugin %s %s enabled", environment_id, plugin, candidate.version)
+    return _one(connection, find_environment(connection, environment_id), plugin)
 
 
 def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]:

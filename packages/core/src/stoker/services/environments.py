@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, select
 from stoker.db import tables
 from stoker.db.environments import add_environment, enabled_plugins, find_environment, refuse_while_deploying
 from stoker.errors import ConflictError, InvalidInputError
+from stoker.services import audit
 from stoker.services.context import ServerContext
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -60,7 +61,9 @@ def create(context: ServerContext, name: str) -> EnvironmentView:
     with context.database.transaction() as connection:
         if connection.execute(select(table.c.id).where(table.c.name == name)).first():
             raise ConflictError(f"environment {name!r} is there already.", remedy="Choose another name.")
-        return _view(connection, find_environment(connection, add_environment(connection, name)))
+        view = _view(connection, find_environment(connection, add_environment(connection, name)))
+        audit.record(connection, "environment.create", view.id, name, environment=name, after=view)
+        return view
 
 
 def list_all(context: ServerContext) -> list[EnvironmentView]:
@@ -97,6 +100,7 @@ def remove(context: ServerContext, key: str) -> None:
                 f"environment {row.name} has nodes: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}.",
                 remedy="Take them out with 'stoker env unassign' and deploy, so that nothing stays on them.",
             )
+        audit.record(connection, "environment.delete", row.id, row.name, environment=row.name, before=_view(connection, row))
         for table in (tables.environment_locks, tables.deployments, tables.plans):
             connection.execute(delete(table).where(table.c.environment_id == row.id))
         connection.execute(delete(tables.environments).where(tables.environments.c.id == row.id))

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import select
+
+from stoker.db import tables
 from stoker.db.database import Database
 from stoker.db.nodes import keep_host_key
 from stoker.domain.node import NodeTarget
+from stoker.services import audit
 
 
 class HostKeys:
@@ -24,4 +28,9 @@ class HostKeys:
 
     def _keep(self, node_id: str, key: str) -> str:
         with self._database.transaction() as connection:
-            return keep_host_key(connection, node_id, key)
+            nodes = tables.nodes
+            row = connection.execute(select(nodes.c.name, nodes.c.host_key).where(nodes.c.id == node_id)).first()
+            kept = keep_host_key(connection, node_id, key)
+            if row is not None and not row.host_key:
+                audit.record(connection, "node.trust-host-key", node_id, row.name, after={"host_key": kept})
+            return kept

@@ -19,6 +19,7 @@ from stoker.db.environments import bump_revision, find_environment, refuse_while
 from stoker.db.nodes import MAX_JUMPS, find_node, node_target, roles_of_nodes
 from stoker.domain.node import Facts, NodeTarget
 from stoker.errors import ConflictError, InvalidInputError, NodeError, NotFoundError
+from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.credentials import DEFAULT
 from stoker.services.environments import check_name
@@ -236,6 +237,7 @@ def add(context: ServerContext, new: NewNode) -> AddedNode:
                 created_at=time.time(),
             )
         )
+        audit.record(connection, "node.add", identity, new.name, after=_way(new))
     warning = None
     if new.refresh:
         try:
@@ -273,9 +275,21 @@ def change(context: ServerContext, key: str, wanted: NodeChange) -> NodeView:
                 home = find_environment(connection, row.environment_id)
                 refuse_while_deploying(connection, home.id, home.name, f"changing node {row.name}")
                 bump_revision(connection, home.id)
+            before = read_view(connection, row.id)
             changed = update(tables.nodes).where(tables.nodes.c.id == row.id)
             connection.execute(changed.values(status="new", status_reason="changed, not reached since", **values))
+            after = read_view(connection, row.id)
+            _record(connection, "node.change", after, before=_way(before), after=_way(after))
         return read_view(connection, row.id)
+
+
+def _way(view: NodeView | NewNode) -> dict[str, object]:
+    """How a node is reached: what the audit tells of it."""
+    return {name: getattr(view, name) for name in ("transport", "address", "port", "user", "sudo", "credential", "jump")}
+
+
+def _record(connection: Connection, action: str, view: NodeView, *, before: object = None, after: object = None) -> None:
+    audit.record(connection, action, view.id, view.name, environment=view.environment, before=before, after=after)
 
 
 def _check_way(name: str, address: str, user: str) -> None:
@@ -346,6 +360,7 @@ def remove(context: ServerContext, key: str) -> None:
         )
         if behind:
             raise ConflictError(f"node {row.name} is the jump host of: {', '.join(behind[:10])}.", remedy="Remove these first.")
+        _record(connection, "node.remove", view := read_view(connection, row.id), before=_way(view))
         connection.execute(delete(nodes).where(nodes.c.id == row.id))
 
 
@@ -366,10 +381,13 @@ def refresh(context: ServerContext, key: str) -> NodeView:
             connection.execute(
                 update(tables.nodes).where(tables.nodes.c.id == target.id).values(status=status, status_reason=error.detail)
             )
+            _record(connection, "node.refresh", read_view(connection, target.id), after={"status": status})
         raise
     with context.database.transaction() as connection:
         keep_facts(connection, target.id, facts, host_key)
-        return read_view(connection, target.id)
+        view = read_view(connection, target.id)
+        _record(connection, "node.refresh", view, after={"status": view.status, "host_key": view.host_key})
+        return view
 
 
 def keep_facts(connection: Connection, node_id: str, facts: Facts, host_key: str) -> None:
@@ -402,4 +420,6 @@ def forget_host_key(context: ServerContext, key: str) -> NodeView:
             .where(tables.nodes.c.id == row.id)
             .values(host_key="", status="new", status_reason="host key forgotten")
         )
-        return read_view(connection, row.id)
+        view = read_view(connection, row.id)
+        _record(connection, "node.forget-host-key", view, before={"host_key": row.host_key}, after={"host_key": ""})
+        return view

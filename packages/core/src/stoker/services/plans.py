@@ -18,7 +18,7 @@ from stoker.domain.snapshot import Snapshot
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.materials import Materials
 from stoker.plugin_host import planning_process
-from stoker.services import plan_views, snapshots
+from stoker.services import audit, plan_views, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
 from stoker.services.unfit_secrets import refuse_unfit
@@ -68,7 +68,9 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
     plan = context.wait(with_pretended(context, plan, gathered.targets))
     summary = plan_views.summarize(plan)
     with context.database.transaction() as connection:
-        identity, _, _ = save_plan(connection, plan, gathered.snapshot, gathered.revision, summary)
+        identity, digest, _ = save_plan(connection, plan, gathered.snapshot, gathered.revision, summary)
+        name = plan.environment_name
+        audit.record(connection, "plan.create", identity, identity, environment=name, after={"digest": digest})
     return show(context, identity)
 
 

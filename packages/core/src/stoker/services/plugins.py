@@ -24,6 +24,7 @@ from stoker.db import tables
 from stoker.db.plugins import environments_using, find_plugin
 from stoker.domain.settings import check_schema
 from stoker.errors import ConflictError, InvalidInputError
+from stoker.services import audit
 from stoker.services.context import ServerContext
 
 _LOG = logging.getLogger(__name__)
@@ -94,6 +95,9 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
                         path=f"{name}/{version}",
                         installed_at=time.time(),
                     )
+                )
+                audit.record(
+                    connection, "plugin.install", f"{name}/{version}", name, after={"version": version, "digest": bundle.digest}
                 )
         except BaseException:
             context.store.remove(name, version)  # no row, no file
@@ -170,7 +174,7 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
     """
     with _INSTALLING:
         with context.database.transaction() as connection:
-            find_plugin(connection, name, version)
+            row = find_plugin(connection, name, version)
             if users := environments_using(connection).get((name, version)):
                 raise ConflictError(
                     f"plugin {name} {version} is used by: {', '.join(users)}.",
@@ -178,6 +182,9 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
                     environments=users,
                 )
             connection.execute(delete(tables.plugins).where(tables.plugins.c.name == name, tables.plugins.c.version == version))
+            audit.record(
+                connection, "plugin.uninstall", f"{name}/{version}", name, before={"version": version, "digest": row.digest}
+            )
         context.store.remove(name, version)
     _LOG.info("plugin %s %s uninstalled", name, version)
 

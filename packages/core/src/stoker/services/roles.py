@@ -15,6 +15,7 @@ from stoker.db import tables
 from stoker.db.environments import bump_revision, enabled_plugins, find_environment, refuse_while_deploying
 from stoker.db.nodes import find_node, node_was_deployed, release_node, roles_of_nodes
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
+from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.nodes import NodeView, read_view
 
@@ -97,6 +98,8 @@ def assign(context: ServerContext, environment: str, node: str, roles: Sequence[
         if wanted:
             connection.execute(insert(tables.node_roles), [{"node_id": row.id, "role": role} for role in wanted])
         bump_revision(connection, home.id)
+        before = {"roles": old, "removing": row.removing} if row.environment_id else None
+        audit.record(connection, "node.assign", row.id, row.name, environment=home.name, before=before, after={"roles": wanted})
         return read_view(connection, row.id)
 
 
@@ -154,7 +157,11 @@ def unassign(context: ServerContext, environment: str, node: str) -> NodeView:
                 f"node {row.name} is not in environment {home.name}.", remedy="'stoker nodes list' shows where it is."
             )
         refuse_while_deploying(connection, home.id, home.name, f"taking out node {row.name}")
-        if node_was_deployed(connection, row.id, row.name, home.id):
+        before = {"roles": roles_of_nodes(connection).get(row.id, [])}
+        stays = node_was_deployed(connection, row.id, row.name, home.id)
+        after = {**before, "removing": True} if stays else None
+        audit.record(connection, "node.unassign", row.id, row.name, environment=home.name, before=before, after=after)
+        if stays:
             connection.execute(update(tables.nodes).where(tables.nodes.c.id == row.id).values(removing=True))
         else:
             release_node(connection, row.id)

@@ -16,7 +16,7 @@ from stoker.domain.plan import Plan
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.errors import ConflictError, ForbiddenError, NotFoundError
 from stoker.orchestration.wording import listed
-from stoker.services import plans, snapshots
+from stoker.services import audit, plans, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.deployments import DeploymentView, show
 
@@ -69,6 +69,9 @@ def _begin(
             if not take_revision(connection, stored.environment_id, revision):
                 continue  # somebody changed the environment while we checked: check again
             identity = deployments.add_deployment(connection, stored.environment_id, name, stored.id, retry_of)
+            after = {"plan": stored.id, **({"retry_of": retry_of} if retry_of else {})}
+            action = "deployment.retry" if retry_of else "deployment.start"
+            audit.record(connection, action, identity, identity, environment=name, after=after)
         context.orchestrator.start(identity)
         return show(context, identity)
     raise ConflictError(f"environment {name} is changed by others all the time.", remedy="Try again in a moment.")
