@@ -119,6 +119,13 @@ def _where(client: StokerClient, ctx: click.Context) -> Iterable[str]:
     return [f"{file['path']}:" for file in client.plan_files(plan, node=given[-1], everything=True)]
 
 
+def _planned_files(client: StokerClient, environment: str) -> Iterable[str]:
+    latest = client.plans(environment)[0]["id"]
+    return {found["path"] for found in client.plan_files(latest, everything=True)}
+
+
+planned_files = _in_environment(_planned_files)
+overridden_files = _in_environment(lambda client, environment: (found["path"] for found in client.overrides(environment)))
 setting_names = _asking(_settings)
 settings = _asking(lambda client, ctx: (f"{name}=" for name in _settings(client, ctx)))
 explained = _asking(_where)

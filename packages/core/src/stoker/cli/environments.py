@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, choose, complete, enabling, output
+from stoker.cli import asking, choose, complete, enabling, output, overrides
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 
@@ -24,7 +24,7 @@ def env() -> None:
     """Environments: one cluster each, with its plugins, settings and nodes."""
 
 
-for _command in (enabling.enable, enabling.disable, enabling.settings):
+for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override):
     env.add_command(_command)
 
 

@@ -128,6 +128,7 @@ def render_explanation(found: ExplainDocument) -> Group:
             ("settings", ", ".join(origin.get("settings") or [])),
             ("level", origin.get("level", "")),
             ("value", origin.get("expression", "")),
+            ("by", origin.get("by", "")),
         )
         parts += [Text(f"  {name}: {printable(value)}") for name, value in rows if value]
     if not found.get("origins"):

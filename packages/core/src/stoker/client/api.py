@@ -207,6 +207,21 @@ class StokerClient:
         """Take a node out; the next deployment removes what was brought to it."""
         return self._one(dict[str, object], "DELETE", f"/api/environments/{_q(environment)}/nodes/{_q(node)}")
 
+    def overrides(self, environment: str) -> list[doc.OverrideDocument]:
+        """The operator's own values in files."""
+        return self._many(doc.OverrideDocument, f"/api/environments/{_q(environment)}/overrides")
+
+    def set_override(self, environment: str, **fields: object) -> doc.OverrideDocument:
+        """Give an override. ``fields``: path, section, key, value, roles."""
+        return self._one(doc.OverrideDocument, "PUT", f"/api/environments/{_q(environment)}/overrides", body=fields, timeout=120)
+
+    def unset_override(
+        self, environment: str, *, path: str, key: str, section: str = "", roles: Sequence[str] = ("*",)
+    ) -> doc.OverrideDocument:
+        """Take an override back."""
+        query = {"path": path, "section": section, "key": key, "roles": ",".join(roles)}
+        return self._one(doc.OverrideDocument, "DELETE", f"/api/environments/{_q(environment)}/overrides", query=query)
+
     def run_checks(self, environment: str) -> list[doc.CheckDocument]:
         """Run every health check of an environment now."""
         answer = self._one(dict[str, object], "POST", f"/api/environments/{_q(environment)}/checks", timeout=900)

@@ -63,6 +63,18 @@ class EnvironmentDocument(TypedDict, total=False):
     nodes: int
 
 
+class OverrideDocument(TypedDict, total=False):
+    """One value with which the operator beats what plugins give to a file."""
+
+    path: str
+    section: str
+    key: str
+    value: object
+    roles: list[str]
+    by: str
+    at: float
+
+
 class RoleDocument(TypedDict, total=False):
     """One role of an environment."""
 
@@ -173,6 +185,7 @@ class OriginDocument(TypedDict, total=False):
     settings: list[str]
     level: str
     expression: str
+    by: str
 
 
 class ExplainDocument(TypedDict, total=False):

@@ -71,6 +71,20 @@ environment_plugins = Table(
     Column("state", String, nullable=False, default="enabled"),  # enabled | removing
 )
 
+# Values with which the operator beats what plugins give to files.
+environment_overrides = Table(
+    "environment_overrides",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("section", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("roles", String, primary_key=True),  # joined by commas; * for all
+    Column("value", Text, nullable=False),  # JSON
+    Column("actor", String, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
 credentials = Table(
     "credentials",
     metadata,

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from stoker.domain.action import Action
 from stoker.domain.secret import Text
+
+OPERATOR: Final = "operator override"
+"""Stands in an origin instead of a plugin's name: the operator gave the value."""
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,6 +26,8 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """Settings that it depends on, dotted paths."""
     level: Literal["", "default", "set", "override"] = ""
     expression: str = ""
+    by: str = ""
+    """Of an override: who gave it."""
 
 
 class PlannedContent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

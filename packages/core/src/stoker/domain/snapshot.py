@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -85,6 +85,23 @@ class NodeInput(msgspec.Struct, frozen=True, kw_only=True):
     """Why it could not be looked at; such a node is not planned."""
 
 
+OverrideValue: TypeAlias = str | int | float | bool | list[str | int | float | bool] | None
+
+
+class OverrideInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value with which the operator beats what plugins give to a file."""
+
+    path: str
+    section: str = ""
+    key: str
+    value: OverrideValue = None
+    """A scalar or a list of scalars; ``None`` leaves the option out."""
+    roles: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    """The roles whose nodes get it."""
+    by: str = ""
+    """Who gave it."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole input of a plan; two equal snapshots give two equal plans, byte for byte."""
 
@@ -98,6 +115,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An unguessable text that planning puts around secret places; the same for one environment."""
     roles: dict[str, int | str] = {}
     """Tolerance per role as the operator set it; the plugins' roles give the defaults."""
+    overrides: list[OverrideInput] = []
+    """The operator's, ordered by place."""
     secret_hashes: dict[str, str] = {}
     """``NODE PATH`` -> keyed hash of the file's bytes found on the node, for files with secrets."""
     format: Literal[1] = 1

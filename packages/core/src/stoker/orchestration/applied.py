@@ -11,7 +11,7 @@ import msgspec
 from stoker.db.journal import AppliedChange
 from stoker.domain.action import FileChange, FilesAction
 from stoker.domain.node import ObservedFile
-from stoker.domain.plan import Plan, PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.plan import OPERATOR, Plan, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import Applied, AppliedFile, AppliedPackage, Snapshot
 
 _encode = msgspec.json.encode
@@ -80,7 +80,8 @@ class Ledger:
     def _owners_of(self, content: int) -> list[str]:
         if content not in self._owners:
             origins = {number for line in self._plan.contents[content].lines for number in line}
-            self._owners[content] = sorted({self._plan.origins[number].plugin for number in origins})
+            owners = {self._plan.origins[number].plugin for number in origins}
+            self._owners[content] = sorted(owners - {OPERATOR})
         return self._owners[content]
 
     def _plain(self, change: FileChange, node: str, plugin: str) -> AppliedChange:

@@ -17,6 +17,7 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.snapshot import PluginInput, Snapshot
 from stoker.errors import PlanningError
 from stoker.planning.checks import check_plugins
+from stoker.planning.overrides import check_given
 from stoker.planning.plans import make_plan
 from stoker.planning.progress import PROGRESS, Note
 from stoker.planning.watch import watch_lists
@@ -49,7 +50,16 @@ def _watch(payload: bytes) -> object:
     return watch_lists(msgspec.json.decode(payload, type=Snapshot))
 
 
-FUNCTIONS: Final[dict[str, Callable[[bytes], object]]] = {"plan": _plan, "check": _check, "watch": _watch}
+def _overrides(payload: bytes) -> object:
+    return check_given(msgspec.json.decode(payload, type=Snapshot))
+
+
+FUNCTIONS: Final[dict[str, Callable[[bytes], object]]] = {
+    "plan": _plan,
+    "check": _check,
+    "watch": _watch,
+    "overrides": _overrides,
+}
 
 
 def _limit(memory_bytes: int, seconds: int) -> None:

@@ -16,7 +16,8 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.node import ObservedFile
 from stoker.domain.plan import PlannedContent
 from stoker.domain.snapshot import NodeInput
-from stoker.planning.merge import ABSENT, Entry, Merger
+from stoker.planning.merge import ABSENT, Entry, Merger, Override
+from stoker.planning.overrides import Overrides
 from stoker.planning.parts import NodeClass, Origins, PluginParts
 from stoker.planning.progress import PROGRESS
 from stoker.planning.rendering import UnwritableError, render
@@ -124,8 +125,11 @@ class MergedFile(FileProgram):
         self._render(self._values)
 
     def _render(self, values: Sequence[object]) -> int:
-        if all(value is ABSENT for value in values) and self._entries:
-            return NOT_MANAGED
+        given = [
+            value for entry, value in zip(self._entries, values, strict=True) if not isinstance(entry.contribution, Override)
+        ]
+        if given and all(value is ABSENT for value in given):
+            return NOT_MANAGED  # an override changes a file, and does not bring one that no plugin wants here
         for entry, value in zip(self._entries, values, strict=True):
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, str):
@@ -204,7 +208,7 @@ def _entry_value(entry: Entry) -> object:
 
 
 def file_programs(
-    parts: Sequence[PluginParts], group: NodeClass, origins: Origins, contents: Contents
+    parts: Sequence[PluginParts], group: NodeClass, origins: Origins, contents: Contents, overrides: Overrides | None = None
 ) -> tuple[list[FileProgram], list[Finding]]:
     """All files of a class of nodes, ordered by path."""
     by_path: dict[str, list[tuple[PluginParts, ConfigFile | Option | ListItem | WholeFile]]] = {}
@@ -216,7 +220,8 @@ def file_programs(
     findings: list[Finding] = []
     for path in sorted(by_path):
         try:
-            program = _program(path, by_path[path], origins, contents, findings)
+            extra = overrides.entries(path, group, origins) if overrides is not None else []
+            program = _program(path, by_path[path], origins, contents, findings, extra)
         except ValueFault as fault:
             findings.append(fault.finding)
         else:
@@ -231,6 +236,7 @@ def _program(
     origins: Origins,
     contents: Contents,
     findings: list[Finding],
+    overrides: list[Entry],
 ) -> FileProgram | None:
     first_part, first = items[0]
     whole = [(part, item) for part, item in items if isinstance(item, WholeFile)]
@@ -277,7 +283,7 @@ def _program(
     attributes = FileAttributes(declaration.owner, declaration.group, declaration.mode)
     declared = [origins.add(part.plugin, item) for part, item in declarations]
     plugins = sorted({part.plugin.name for part, _ in items})
-    return MergedFile(path, attributes, plugins, (declaration, declared), entries, contents)
+    return MergedFile(path, attributes, plugins, (declaration, declared), entries + overrides, contents)
 
 
 def _named(item: tuple[PluginParts, ConfigFile]) -> tuple[PluginParts, str]:

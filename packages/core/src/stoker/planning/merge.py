@@ -18,6 +18,20 @@ from stoker.planning.values import Scope, write_text
 LEVELS: Final = ("default", "set", "override")
 
 
+class Override(Option, frozen=True, kw_only=True, tag="override"):
+    """The operator's own value of one key: it beats those of all plugins, and takes the place of a whole list."""
+
+    by: str = ""
+    """Who gave it."""
+
+    @property
+    def label(self) -> str:
+        """``override PATH [section] key``, and the roles for whose nodes alone it is."""
+        place = f"[{self.section}] " if self.section else ""
+        roles = "" if "*" in self.roles else f" for {', '.join(self.roles)}"
+        return f"override {self.path} {place}{self.key}{roles}"
+
+
 class _Absent:
     """Stands for an entry whose condition is false, or whose value is not known yet."""
 
@@ -115,6 +129,9 @@ class Merger:
         members = [(self._entries[index], values[index]) for index in group.members if values[index] is not ABSENT]
         if not members:
             return None, []
+        overriding = [(entry, value) for entry, value in members if isinstance(entry.contribution, Override)]
+        if overriding:
+            return _merge_overrides(where, section, key, overriding, members)
         kinds = {type(entry.contribution) for entry, _ in members}
         if len(kinds) > 1:
             return None, [_conflict(where, [entry for entry, _ in members], "is an option for one and a list for the other")]
@@ -157,6 +174,33 @@ def _merge_option(where: str, section: str, key: str, members: list[tuple[Entry,
             f"is set to different values at level {LEVELS[highest]} ({values})",
         )
     return MergedOption(section, key, winners[0][1], [entry.origin for entry, _ in winners])
+
+
+def _merge_overrides(
+    where: str, section: str, key: str, overriding: list[tuple[Entry, object]], members: list[tuple[Entry, object]]
+) -> tuple[MergedOption | None, list[Finding]]:
+    """The operator's value, written as the plugins write theirs: as a list where they give items."""
+    first = _first_of_each(overriding)
+    if len(first) > 1:
+        values = " and ".join(f"{write_text(value)!r} ({entry.contribution.label})" for entry, value in first)
+        finding = Finding(
+            rule="O003",
+            contribution=first[0][0].contribution.label,
+            file=where.split(" ", maxsplit=1)[0],
+            message=f"the operator overrides {where} with different values on one node: {values}.",
+            remedy="Take one of the overrides back, or narrow them to roles that no node has both of.",
+        )
+        return None, [finding]
+    value, origins = overriding[0][1], [entry.origin for entry, _ in overriding]
+    separators = [entry.contribution.separator for entry, _ in members if isinstance(entry.contribution, ListItem)]
+    if value is None:
+        return None, []
+    if not separators:
+        return MergedOption(section, key, value, origins), []
+    texts = [write_text(item) for item in (value if isinstance(value, list) else [value])]
+    if not texts:
+        return None, []
+    return MergedOption(section, key, texts, origins, [MergedItem(text, origins) for text in texts], min(separators)), []
 
 
 def _first_of_each(members: list[tuple[Entry, object]]) -> list[tuple[Entry, object]]:

@@ -22,6 +22,7 @@ from stoker.planning.files import Contents, FileProgram, file_programs
 from stoker.planning.generated import GeneratedTasks
 from stoker.planning.graph import Order, order_definitions
 from stoker.planning.instances import TaskTemplate
+from stoker.planning.overrides import Overrides, check_overrides
 from stoker.planning.owners import Want, clashes, constant_content, contested, holds_here
 from stoker.planning.packages import PackageProgram
 from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
@@ -75,11 +76,13 @@ class _Planner:
         self.secrets = SecretPlaces(snapshot.marker)
         self.tables = Tables(contents=Contents(self.secrets), actions=Actions(), origins=Origins())
         self.parts, self.findings = read_plugins(self.snapshot, self.secrets)
+        self.overrides = Overrides(snapshot.overrides, self.secrets)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
         """Check, order, make every node's instances, and put the plan together."""
         self.findings += check_expressions(self.parts)
+        self.findings += check_overrides(self.parts, self.snapshot.overrides)
         self._stop_on_findings()
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
         self.warnings += not_undone(self.parts)
@@ -120,7 +123,7 @@ class _Planner:
 
     def _group(self, node_class: NodeClass, templates: Sequence[TaskTemplate], index: dict[str, int]) -> _Group:
         staying = [part for part in self.parts if not part.plugin.removing]
-        programs, findings = file_programs(staying, node_class, self.tables.origins, self.tables.contents)
+        programs, findings = file_programs(staying, node_class, self.tables.origins, self.tables.contents, self.overrides)
         self.findings += findings
         packages = PackageProgram(staying, node_class, self.tables.origins)
         chosen = [template for template in templates if _selected(template.source, node_class)]

@@ -25,7 +25,7 @@ _OUT_OF_MEMORY: Final = 4
 _GRACE_SECONDS: Final = 2.0
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "HOME", "SYSTEMROOT")
 
-Function = Literal["plan", "check", "watch"]
+Function = Literal["plan", "check", "watch", "overrides"]
 _WORK: Final[dict[Function, str]] = {"plan": "the plan", "check": "the check of plugins", "watch": "the look at contributions"}
 
 

@@ -13,9 +13,10 @@ from stoker.db import tables
 from stoker.db.deployments import read_applied
 from stoker.db.environments import find_environment
 from stoker.db.nodes import node_target, roles_of_nodes
+from stoker.db.overrides import read_overrides
 from stoker.db.vault import SecretName
 from stoker.domain.node import Facts, NodeTarget, Observation, Watch
-from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
+from stoker.domain.snapshot import NodeInput, OverrideInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
 from stoker.plugin_host import planning_process
 from stoker.services.context import ServerContext
@@ -62,6 +63,7 @@ def read_stored(context: ServerContext, connection: Connection, environment: str
             )
             for node in nodes
         ],
+        overrides=[item.override for item in read_overrides(connection, identity)],
         marker=context.vault.keyed_hash(f"marker {identity}".encode())[:24],
     )
     return Gathered(
@@ -174,6 +176,14 @@ def stored_differences(old: Snapshot, new: Snapshot) -> Iterator[str]:
                 yield f"{_FIELDS.get(field, field)} of node {second.name}"
     if old.roles != new.roles:
         yield "the tolerance of roles"
+    yield from _override_differences(old.overrides, new.overrides)
+
+
+def _override_differences(old: Sequence[OverrideInput], new: Sequence[OverrideInput]) -> Iterator[str]:
+    before, after = ({(item.path, item.section, item.key): item for item in overrides} for overrides in (old, new))
+    for place in sorted(before.keys() | after.keys()):
+        if before.get(place) != after.get(place):
+            yield f"the operator's override of {' '.join(part for part in place if part)}"
 
 
 _FIELDS = {"applied": "what was deployed since", "removing": "the removal"}

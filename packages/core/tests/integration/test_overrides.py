@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Operator's overrides from the command line to the node, and back."""
+
+from __future__ import annotations
+
+import json
+
+from stoker_sdk.extension_points import config_files
+
+PATH = "/etc/app.ini"
+FILE = config_files.ConfigFile(path=PATH, format="ini")
+
+
+def test_an_override_reaches_the_node_is_explained_and_is_taken_back(simulation):
+    lab = simulation.environment("own", FILE, config_files.Option(path=PATH, section="main", key="workers", value=2))
+    simulation.deploy(lab)
+    before = simulation.client.environment(lab)["revision"]
+    simulation.cli("env", "override", "set", lab, PATH, "main", "workers", "8")
+    assert simulation.client.environment(lab)["revision"] > before
+
+    plan = simulation.client.create_plan(lab)
+    [file] = simulation.client.plan_files(plan["id"])
+    assert "-workers = 2\n+workers = 8" in file["diff"]
+    line = len(file["diff"].split("@@")[-1].splitlines())
+    told = simulation.client.explain(plan["id"], node="own1", path=PATH, line=line - 2)
+    assert [(origin["plugin"], origin["level"]) for origin in told["origins"]] == [("operator override", "override")]
+    assert told["origins"][0]["by"] == "admin"
+    simulation.deploy(lab)
+    assert simulation.tasks(simulation.client.create_plan(lab)) == {}
+
+    [listed] = json.loads(simulation.cli("env", "override", "list", lab, "--json"))["items"]
+    assert (listed["value"], listed["by"], listed["roles"]) == (8, "admin", ["*"])
+    simulation.cli("env", "override", "unset", lab, PATH, "main", "workers")
+    [file] = simulation.client.plan_files(simulation.client.create_plan(lab)["id"])
+    assert "-workers = 8\n+workers = 2" in file["diff"]
+    assert "has no override" in simulation.cli("env", "override", "unset", lab, PATH, "main", "workers", status=2)
+
+
+def test_an_override_of_a_file_that_no_plugin_declares_is_refused_and_says_what_is_meant(simulation):
+    lab = simulation.environment("meant", FILE, config_files.WholeFile(path="/etc/whole", content="x\n"))
+    revision = simulation.client.environment(lab)["revision"]
+    told = simulation.cli("env", "override", "set", lab, "/etc/ap.ini", "-", "k", "1", status=2)
+    assert f"Did you mean {PATH}?" in told
+    assert "as a whole" in simulation.cli("env", "override", "set", lab, "/etc/whole", "-", "k", "1", status=2)
+    assert "nobody" in simulation.cli("env", "override", "set", lab, PATH, "-", "k", "1", "--role", "nobody", status=2)
+    assert simulation.client.overrides(lab) == []
+    assert simulation.client.environment(lab)["revision"] == revision
+
+
+def test_a_plan_made_before_an_override_is_outdated_and_a_disabled_plugin_leaves_a_finding(simulation):
+    lab = simulation.environment("late", FILE, config_files.Option(path=PATH, key="k", value=1))
+    plan = simulation.client.create_plan(lab)
+    simulation.cli("env", "override", "set", lab, PATH, "-", "k", "on")
+    told = simulation.cli("deploy", lab, "--plan", plan["id"], "--yes", status=2)
+    assert f"the operator's override of {PATH} k" in told
+    simulation.client.disable_plugin(lab, "late")
+    assert "no enabled plugin declares" in simulation.cli("plan", "create", lab, status=2)
