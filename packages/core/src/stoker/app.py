@@ -29,6 +29,7 @@ from stoker import api
 from stoker.api.auth import Door, allowed_hosts
 from stoker.api.bodies import JsonRequest
 from stoker.api.openapi import description
+from stoker.api.parameters import refuse_unknown
 from stoker.api.problems import HANDLERS
 from stoker.config import ServerConfig, read_config
 from stoker.db import tables
@@ -96,6 +97,7 @@ def build_app(context: ServerContext) -> Litestar:
         logging_config=None,
         on_app_init=[_quiet],
         request_class=JsonRequest,
+        guards=[refuse_unknown],
         openapi_config=description(),
     )
     app.asgi_handler = Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context))

@@ -41,6 +41,13 @@ class InvalidInputError(StokerError, ValueError):
         super().__init__(detail, remedy=remedy, findings=list(findings), **data)
 
 
+class BadRequestError(StokerError, ValueError):
+    """The request itself cannot be read: a parameter or a cursor is none of ours."""
+
+    status = 400
+    kind = "bad-request"
+
+
 class NotFoundError(StokerError, LookupError):
     """There is no such thing."""
 

@@ -4,20 +4,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
-from stoker.services import checks, deployments, starting
+from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.services import attempts, checks, deployments, starting
+from stoker.services.attempts import AttemptFilter, AttemptView
 from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
-from stoker.services.deployments import AttemptView, DeploymentView
+from stoker.services.deployments import DeploymentView
+from stoker.services.windows import MOST
+
+State: TypeAlias = Literal["pending", "running", "stopping", "stopped", "ready", "degraded", "failed"]
 
 
 class NewDeployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,10 +48,20 @@ async def start_deployment(
     return await context.at_length(starting.start, context, env, data.plan)
 
 
-@get("/environments/{env:str}/deployments", sync_to_thread=True, responses=problems(404))
-def list_deployments(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[DeploymentView]:
+@get("/environments/{env:str}/deployments", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+def list_deployments(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    env: FromPath[str],
+    states: Annotated[
+        list[State] | None, QueryParameter(name="state", description="Those in this state; may be given several times.")
+    ] = None,
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[DeploymentView]]:
     """The environment's deployments, newest first."""
-    return Listing(deployments.list_all(context, env))
+    wanted = window(request, limit, cursor, float, str)
+    return page(request, deployments.list_all(context, env, wanted, states or ()))
 
 
 @get("/deployments/{deployment:str}", sync_to_thread=True, responses=problems(404))
@@ -55,12 +70,23 @@ def show_deployment(context: NamedDependency[ServerContext], deployment: FromPat
     return deployments.show(context, deployment)
 
 
-@get("/deployments/{deployment:str}/attempts", sync_to_thread=True, responses=problems(404))
+@get("/deployments/{deployment:str}/attempts", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
 def list_attempts(
-    context: NamedDependency[ServerContext], deployment: FromPath[str], node: FromQuery[str] = "", task: FromQuery[str] = ""
-) -> Listing[AttemptView]:
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    deployment: FromPath[str],
+    node: FromQuery[str] = "",
+    task: FromQuery[str] = "",
+    ended: Annotated[
+        attempts.State | None, QueryParameter(name="state", description="`failed`: finished, but not with exit status 0.")
+    ] = None,
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[AttemptView]]:
     """Every attempt of every task on every node."""
-    return Listing(deployments.attempts(context, deployment, node, task))
+    wanted = window(request, limit, cursor, int)
+    of = AttemptFilter(node=node, task=task, state=ended)
+    return page(request, attempts.list_attempts(context, deployment, wanted, of))
 
 
 @post("/deployments/{deployment:str}/stop", sync_to_thread=True, status_code=HTTP_200_OK, responses=problems(404, 409))

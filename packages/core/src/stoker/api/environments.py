@@ -4,21 +4,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import msgspec
-from litestar import Router, delete, get, post, put
+from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
+from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.domain import settings
-from stoker.services import enablement, environments, nodes, roles
+from stoker.services import enablement, environments, node_lists, roles
 from stoker.services.context import ServerContext
 from stoker.services.enablement import EnabledPluginView
 from stoker.services.environments import EnvironmentView
+from stoker.services.node_lists import NodeFilter, Status
 from stoker.services.nodes import NodeView
 from stoker.services.roles import RoleView
+from stoker.services.windows import MOST
 
 
 class NewEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,10 +60,12 @@ def create_environment(context: NamedDependency[ServerContext], data: JSONBody[N
     return environments.create(context, data.name)
 
 
-@get("/", sync_to_thread=True, responses=problems())
-def list_environments(context: NamedDependency[ServerContext]) -> Listing[EnvironmentView]:
+@get("/", sync_to_thread=True, responses=problems(), response_headers=HEADERS)
+def list_environments(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], limit: Limit = MOST, cursor: Cursor = ""
+) -> Response[Page[EnvironmentView]]:
     """All environments."""
-    return Listing(environments.list_all(context))
+    return page(request, environments.list_all(context, window(request, limit, cursor, str)))
 
 
 @get("/{env:str}", sync_to_thread=True, responses=problems(404))
@@ -114,10 +121,20 @@ def list_roles(context: NamedDependency[ServerContext], env: FromPath[str]) -> L
     return Listing(roles.list_all(context, env))
 
 
-@get("/{env:str}/nodes", sync_to_thread=True, responses=problems(404))
-def list_environment_nodes(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[NodeView]:
+@get("/{env:str}/nodes", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+def list_environment_nodes(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    env: FromPath[str],
+    role: FromQuery[str] = "",
+    status: FromQuery[Status | None] = None,
+    q: Annotated[str, QueryParameter(description="A part of the name or address.")] = "",
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[NodeView]]:
     """The nodes of an environment."""
-    return Listing(nodes.list_of_environment(context, env))
+    wanted = NodeFilter(environment=env, role=role, status=status, q=q)
+    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
 
 
 @put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 413, 422))

@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
-from litestar import Router, delete, get, patch, post
+from typing import Annotated, Any
+
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
-from stoker.api.listing import Listing
 from stoker.api.openapi import problems
-from stoker.services import nodes
+from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.services import node_lists, nodes
 from stoker.services.context import ServerContext
+from stoker.services.node_lists import NodeFilter, Status, TransportName
 from stoker.services.nodes import AddedNode, NewNode, NodeChange, NodeView
+from stoker.services.windows import MOST
 
 
 @post("/", responses=problems(404, 409, 413, 422))
@@ -22,10 +26,37 @@ async def add_node(context: NamedDependency[ServerContext], data: JSONBody[NewNo
     return await context.at_length(nodes.add, context, data)
 
 
-@get("/", sync_to_thread=True, responses=problems())
-def list_nodes(context: NamedDependency[ServerContext]) -> Listing[NodeView]:
-    """All nodes with their facts."""
-    return Listing(nodes.list_all(context))
+@get("/", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+def list_nodes(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    environment: Annotated[str, QueryParameter(description="Those of this environment (name or id).")] = "",
+    free: Annotated[bool | None, QueryParameter(description="`true`: those of no environment; `false`: those of any.")] = None,
+    role: FromQuery[str] = "",
+    status: FromQuery[Status | None] = None,
+    transport: FromQuery[TransportName | None] = None,
+    q: Annotated[str, QueryParameter(description="A part of the name or address.")] = "",
+    os: Annotated[str, QueryParameter(description="The system's id, e.g. `debian`.")] = "",
+    os_family: FromQuery[str] = "",
+    os_version: FromQuery[str] = "",
+    architecture: FromQuery[str] = "",
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[NodeView]]:
+    """Nodes with their facts, by name; those that fit all filters."""
+    wanted = NodeFilter(
+        environment=environment,
+        free=free,
+        role=role,
+        status=status,
+        transport=transport,
+        q=q,
+        os=os,
+        os_family=os_family,
+        os_version=os_version,
+        architecture=architecture,
+    )
+    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
 
 
 @get("/{node:str}", sync_to_thread=True, responses=problems(404))

@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
+from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.services import plan_views, plans
 from stoker.services.context import ServerContext
 from stoker.services.plan_views import ExplainView, FileView, PackageView, TaskView
 from stoker.services.plans import PlanView
+from stoker.services.windows import MOST
 
 
 @post("/environments/{env:str}/plans", responses=problems(404, 409, 422, 502))
@@ -24,10 +26,17 @@ async def create_plan(context: NamedDependency[ServerContext], env: FromPath[str
     return await context.at_length(plans.create_plan, context, env)
 
 
-@get("/environments/{env:str}/plans", sync_to_thread=True, responses=problems(404))
-def list_plans(context: NamedDependency[ServerContext], env: FromPath[str]) -> Listing[PlanView]:
+@get("/environments/{env:str}/plans", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+def list_plans(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    env: FromPath[str],
+    digest: Annotated[str, QueryParameter(description="Those of this content only.")] = "",
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[PlanView]]:
     """The environment's plans, newest first."""
-    return Listing(plans.list_all(context, env))
+    return page(request, plans.list_all(context, env, window(request, limit, cursor, float, str), digest))
 
 
 @get("/plans/{plan:str}", sync_to_thread=True, responses=problems(404))

@@ -5,20 +5,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
-from stoker.api.listing import Listing
 from stoker.api.openapi import BytesOperation, problems
+from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.errors import StokerError
 from stoker.services import plugins
 from stoker.services.context import ServerContext
 from stoker.services.plugins import PluginView
+from stoker.services.windows import MOST
 
 
 class UploadTooLargeError(StokerError):
@@ -48,10 +49,16 @@ async def install_plugin(context: NamedDependency[ServerContext], request: Reque
     return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
 
-@get("/", sync_to_thread=True, responses=problems())
-def list_plugins(context: NamedDependency[ServerContext]) -> Listing[PluginView]:
+@get("/", sync_to_thread=True, responses=problems(), response_headers=HEADERS)
+def list_plugins(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    name: Annotated[str, QueryParameter(description="The versions of this plugin only.")] = "",
+    limit: Limit = MOST,
+    cursor: Cursor = "",
+) -> Response[Page[PluginView]]:
     """All installed plugin versions."""
-    return Listing(plugins.list_all(context))
+    return page(request, plugins.list_all(context, window(request, limit, cursor, str, str), name))
 
 
 @get("/{name:str}/{version:str}", sync_to_thread=True, responses=problems(404))

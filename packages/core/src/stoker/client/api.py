@@ -86,7 +86,7 @@ class StokerClient:
                 path,
                 content=data,
                 headers={"Content-Type": kind} if data is not None else {},
-                params={key: str(value) for key, value in (query or {}).items() if value not in (None, "")},
+                params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
                 timeout=self.settings.timeout if timeout is None else timeout,
             )
         except httpx.TransportError as error:
@@ -121,8 +121,15 @@ class StokerClient:
         return cast("_T", self._send(method, path, body=body, timeout=timeout, query=query))
 
     def _many(self, kind: type[_T], path: str, query: Mapping[str, object] | None = None) -> list[_T]:
-        answer = cast("dict[str, object]", self._send("GET", path, query=query))
-        return cast("list[_T]", answer.get("items", []))
+        """A whole list, however many pages it has."""
+        found: list[_T] = []
+        cursor: object = None
+        while True:
+            answer = cast("dict[str, object]", self._send("GET", path, query={**(query or {}), "cursor": cursor}))
+            found += cast("list[_T]", answer.get("items", []))
+            cursor = answer.get("next")
+            if not cursor:
+                return found
 
     # The server
 
@@ -244,9 +251,9 @@ class StokerClient:
 
     # Nodes
 
-    def nodes(self) -> list[doc.NodeDocument]:
-        """All nodes with their facts."""
-        return self._many(doc.NodeDocument, "/api/nodes")
+    def nodes(self, **filters: object) -> list[doc.NodeDocument]:
+        """All nodes with their facts, or those that fit: environment, free, role, status, transport, q, os, architecture ..."""
+        return self._many(doc.NodeDocument, "/api/nodes", filters)
 
     def add_node(self, name: str, address: str, **fields: object) -> doc.NodeDocument:
         """Add a node. ``fields``: port, user, sudo, credential, jump, transport, refresh; None leaves one out."""
@@ -290,9 +297,7 @@ class StokerClient:
 
     def plan_files(self, plan: str, *, node: str = "", everything: bool = False) -> list[doc.PlanFileDocument]:
         """The files of a plan with their diffs; unchanged ones only with ``everything``."""
-        return self._many(
-            doc.PlanFileDocument, f"/api/plans/{_q(plan)}/files", {"node": node, "all": "true" if everything else None}
-        )
+        return self._many(doc.PlanFileDocument, f"/api/plans/{_q(plan)}/files", {"node": node, "all": everything or None})
 
     def plan_packages(self, plan: str) -> list[doc.PlanPackageDocument]:
         """The packages of a plan."""
@@ -339,9 +344,10 @@ class StokerClient:
         body = {"node": node, "task": task, "answer": answer}
         return self._one(doc.DeploymentDocument, "POST", f"/api/deployments/{_q(deployment)}/answer", body=body)
 
-    def attempts(self, deployment: str, *, node: str = "", task: str = "") -> list[doc.AttemptDocument]:
-        """The history: every try of every task on every node."""
-        return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", {"node": node, "task": task})
+    def attempts(self, deployment: str, *, node: str = "", task: str = "", state: str = "") -> list[doc.AttemptDocument]:
+        """The history: every try of every task on every node, or those in one state."""
+        wanted = {"node": node, "task": task, "state": state}
+        return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", wanted)
 
     def events(
         self,
@@ -401,6 +407,11 @@ class StokerClient:
                 if event.id.isdigit():
                     document["id"] = int(event.id)
                 yield document
+
+
+def _text(value: object) -> str:
+    """A value in a query."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _q(part: str) -> str:

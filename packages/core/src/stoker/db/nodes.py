@@ -80,6 +80,16 @@ def roles_of_nodes(connection: Connection, environment_id: str | None = None) ->
     return found
 
 
+def roles_between(connection: Connection, first: str, last: str) -> dict[str, list[str]]:
+    """Node id -> its roles in order, of the nodes whose names are from one to another."""
+    roles, nodes = tables.node_roles, tables.nodes
+    query = select(roles.c.node_id, roles.c.role).join(nodes, nodes.c.id == roles.c.node_id).order_by(roles.c.role)
+    found: dict[str, list[str]] = {}
+    for node_id, role in connection.execute(query.where(nodes.c.name.between(first, last))):
+        found.setdefault(node_id, []).append(role)
+    return found
+
+
 def node_was_deployed(connection: Connection, node_id: str, name: str, environment_id: str) -> bool:
     """Whether anything of ours may be on the node."""
     events, deployments = tables.deployment_events, tables.deployments

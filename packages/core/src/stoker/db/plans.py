@@ -8,9 +8,10 @@ import hashlib
 import time
 import uuid
 import zlib
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, or_, select
+from sqlalchemy import Connection, Select, insert, or_, select
 
 from stoker.db import tables
 from stoker.domain.plan import Plan
@@ -88,14 +89,7 @@ def load_snapshot(connection: Connection, plan_id: str) -> Snapshot:
     return msgspec.json.decode(zlib.decompress(data), type=Snapshot)
 
 
-def plan_summaries(
-    connection: Connection, *, environment_id: str | None = None, plan_id: str | None = None
-) -> list[Row[tuple[object, ...]]]:
-    """Rows of plans without their bodies, newest first."""
+def plan_summaries() -> Select[Any]:
+    """Rows of plans without their bodies, in no order."""
     table = tables.plans
-    query = select(table.c.id, table.c.environment_id, table.c.digest, table.c.revision, table.c.summary, table.c.created_at)
-    if environment_id is not None:
-        query = query.where(table.c.environment_id == environment_id)
-    if plan_id is not None:
-        query = query.where(or_(table.c.id == plan_id, table.c.digest == plan_id))
-    return list(connection.execute(query.order_by(table.c.created_at.desc())))
+    return select(table.c.id, table.c.environment_id, table.c.digest, table.c.revision, table.c.summary, table.c.created_at)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,7 +18,9 @@ from stoker.domain.plan import Plan, PlannedNode
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.applied import Ledger
 from stoker.services import audit
+from stoker.services.attempts import AttemptView, all_attempts
 from stoker.services.context import ServerContext
+from stoker.services.windows import Part, Window, cut, look
 
 _OUTPUT_SHOWN = 4096
 
@@ -73,42 +75,15 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[Failure] = []
 
 
-class AttemptView(msgspec.Struct, kw_only=True):
-    """One attempt of one task on one node."""
-
-    node: str
-    task: str
-    attempt: int
-    state: str = "dispatched"
-    """dispatched, finished or unknown."""
-    exit_status: int | None = None
-    output: str = ""
-    changed: bool = True
-    simulated: bool = False
-    command: str = ""
-    started_at: float | None = None
-    finished_at: float | None = None
-
-
-class _EventData(msgspec.Struct):
-    exit_status: int | None = None
-    output: str = ""
-    changed: bool = True
-    simulated: bool = False
-    command: str = ""
-    started_at: float | None = None
-    finished_at: float | None = None
-    ask: bool = False
-    answer: str = ""
-    state: str = ""
-    reason: str = ""
-
-
-def list_all(context: ServerContext, environment: str) -> list[DeploymentView]:
-    """An environment's deployments, newest first, without their nodes. Raises NotFoundError."""
+def list_all(context: ServerContext, environment: str, window: Window, states: Sequence[str] = ()) -> Part[DeploymentView]:
+    """An environment's deployments, newest first, without their nodes; those in these states if any. Raises NotFoundError."""
+    table = tables.deployments
     with context.database.read() as connection:
-        row = find_environment(connection, environment)
-        return [_view(item, str(row.name)) for item in deployments.list_deployments(connection, str(row.id))]
+        home = find_environment(connection, environment)
+        query = select(table).where(table.c.environment_id == home.id, *([table.c.state.in_(states)] if states else []))
+        found = connection.execute(look(query, window, table.c.created_at, table.c.id, newest_first=True)).all()
+    rows, last = cut(found, window, lambda row: (float(row.created_at), str(row.id)))
+    return Part([_view(item, str(home.name)) for item in rows], last)
 
 
 def _view(row: object, environment: str, **more: object) -> DeploymentView:
@@ -125,7 +100,7 @@ def show(context: ServerContext, deployment_id: str) -> DeploymentView:
         name = connection.execute(select(table.c.name).where(table.c.id == row.environment_id)).scalar_one()
         plan = load_plan(connection, str(row.plan_id)).plan
         history = deployments.read_history(connection, deployment_id)
-        attempts = _attempts(connection, deployment_id)
+        attempts = all_attempts(connection, deployment_id)
     running = row.state in deployments.UNFINISHED
     nodes = _progress(plan, history, running=running)
     counts = {
@@ -193,38 +168,6 @@ def _failures(attempts: list[AttemptView], history: Mapping[tuple[str, str], dep
         for place, attempt in sorted(last.items())
         if attempt.exit_status and not history[place].done
     ]
-
-
-def attempts(context: ServerContext, deployment_id: str, node: str = "", task: str = "") -> list[AttemptView]:
-    """The history of every attempt, oldest first, of one node or task if wanted. Raises NotFoundError."""
-    with context.database.read() as connection:
-        deployments.find_deployment(connection, deployment_id)
-        found = _attempts(connection, deployment_id)
-    return [item for item in found if node in ("", item.node) and task in ("", item.task)]
-
-
-def _attempts(connection: Connection, deployment_id: str) -> list[AttemptView]:
-    found: dict[tuple[str, str, int], AttemptView] = {}
-    table = tables.deployment_events
-    rows = connection.execute(
-        select(table)
-        .where(table.c.deployment_id == deployment_id, table.c.kind.in_(("dispatched", "finished", "unknown")))
-        .order_by(table.c.id)
-    )
-    for row in rows:
-        data = msgspec.json.decode(row.data, type=_EventData)
-        key = (row.node, row.task, row.attempt)
-        item = found.setdefault(key, AttemptView(node=row.node, task=row.task, attempt=row.attempt))
-        item.command = data.command or item.command
-        if row.kind == "dispatched":
-            item.started_at = row.at
-        elif row.kind == "unknown":
-            item.state, item.output = "unknown", data.reason
-        else:
-            item.state, item.exit_status, item.output = "finished", data.exit_status, data.output
-            item.changed, item.simulated = data.changed, data.simulated
-            item.started_at, item.finished_at = data.started_at or item.started_at, data.finished_at
-    return list(found.values())
 
 
 def stop(context: ServerContext, deployment_id: str) -> DeploymentView:

@@ -14,6 +14,7 @@ from stoker.db.environments import add_environment, enabled_plugins, find_enviro
 from stoker.errors import ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
+from stoker.services.windows import Part, Window, cut, look
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -66,11 +67,13 @@ def create(context: ServerContext, name: str) -> EnvironmentView:
         return view
 
 
-def list_all(context: ServerContext) -> list[EnvironmentView]:
-    """All environments, by name."""
+def list_all(context: ServerContext, window: Window) -> Part[EnvironmentView]:
+    """Environments, by name."""
+    table = tables.environments
     with context.database.read() as connection:
-        rows = connection.execute(select(tables.environments).order_by(tables.environments.c.name)).all()
-        return [_view(connection, row) for row in rows]
+        found = connection.execute(look(select(table), window, table.c.name)).all()
+        rows, last = cut(found, window, lambda row: (str(row.name),))
+        return Part([_view(connection, row) for row in rows], last)
 
 
 def show(context: ServerContext, key: str) -> EnvironmentView:

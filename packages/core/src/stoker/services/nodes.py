@@ -104,38 +104,36 @@ class AddedNode(NodeView, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
 def _query() -> Select[tuple[object, ...]]:
     node, environment, credential = tables.nodes, tables.environments, tables.credentials
     jump = tables.nodes.alias("jump")
-    return (
-        select(
-            node.c.id,
-            node.c.name,
-            node.c.transport,
-            node.c.address,
-            node.c.port,
-            node.c.user,
-            node.c.sudo,
-            credential.c.name.label("credential"),
-            jump.c.name.label("jump"),
-            environment.c.name.label("environment"),
-            node.c.status,
-            node.c.status_reason,
-            node.c.host_key,
-            node.c.facts,
-            node.c.facts_at,
-            node.c.removing,
-        )
-        .select_from(
-            node.outerjoin(credential, credential.c.id == node.c.credential_id)
-            .outerjoin(jump, jump.c.id == node.c.jump_node_id)
-            .outerjoin(environment, environment.c.id == node.c.environment_id)
-        )
-        .order_by(node.c.name)
+    return select(
+        node.c.id,
+        node.c.name,
+        node.c.transport,
+        node.c.address,
+        node.c.port,
+        node.c.user,
+        node.c.sudo,
+        credential.c.name.label("credential"),
+        jump.c.name.label("jump"),
+        environment.c.name.label("environment"),
+        node.c.status,
+        node.c.status_reason,
+        node.c.host_key,
+        node.c.facts,
+        node.c.facts_at,
+        node.c.removing,
+    ).select_from(
+        node.outerjoin(credential, credential.c.id == node.c.credential_id)
+        .outerjoin(jump, jump.c.id == node.c.jump_node_id)
+        .outerjoin(environment, environment.c.id == node.c.environment_id)
     )
 
 
-_ALL = _query()
+ALL_NODES = _query()
+"""What a view needs of every node, in no order; made once, for that costs as much as to run it."""
 
 
-def _view(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
+def view_of(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
+    """A row of ``ALL_NODES`` as the API shows it."""
     (
         identity,
         name,
@@ -175,22 +173,6 @@ def _view(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
     )
 
 
-def list_all(context: ServerContext) -> list[NodeView]:
-    """All nodes, by name."""
-    with context.database.read() as connection:
-        roles = roles_of_nodes(connection)
-        return [_view(row, roles) for row in connection.execute(_ALL)]
-
-
-def list_of_environment(context: ServerContext, key: str) -> list[NodeView]:
-    """An environment's nodes, by name. Raises NotFoundError."""
-    with context.database.read() as connection:
-        environment = find_environment(connection, key)
-        roles = roles_of_nodes(connection, environment.id)
-        rows = connection.execute(_ALL.where(tables.nodes.c.environment_id == environment.id))
-        return [_view(row, roles) for row in rows]
-
-
 def show(context: ServerContext, key: str) -> NodeView:
     """One node by id or name. Raises NotFoundError."""
     with context.database.read() as connection:
@@ -199,8 +181,8 @@ def show(context: ServerContext, key: str) -> NodeView:
 
 def read_view(connection: Connection, node_id: str) -> NodeView:
     """One node by id, in the caller's transaction."""
-    row = connection.execute(_ALL.where(tables.nodes.c.id == node_id)).one()
-    return _view(row, roles_of_nodes(connection))
+    row = connection.execute(ALL_NODES.where(tables.nodes.c.id == node_id)).one()
+    return view_of(row, roles_of_nodes(connection))
 
 
 def add(context: ServerContext, new: NewNode) -> AddedNode:

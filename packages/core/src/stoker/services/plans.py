@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
+from sqlalchemy import Row, or_, select
 
 from stoker.db import tables
 from stoker.db.environments import find_environment, refuse_while_deploying
@@ -22,6 +24,7 @@ from stoker.services import audit, plan_views, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
 from stoker.services.unfit_secrets import refuse_unfit
+from stoker.services.windows import Part, Window, cut, look
 
 _INPUTS_SHOWN = 5
 
@@ -108,41 +111,41 @@ async def with_pretended(context: ServerContext, plan: Plan, targets: list[NodeT
     return msgspec.structs.replace(plan, pretended=found)
 
 
-def _views(context: ServerContext, *, environment_id: str | None = None, plan_id: str | None = None) -> list[PlanView]:
+def list_all(context: ServerContext, environment: str, window: Window, digest: str = "") -> Part[PlanView]:
+    """The plans of an environment, newest first; those of one content if its hash is given. Raises NotFoundError."""
+    table = tables.plans
     with context.database.read() as connection:
-        rows = plan_summaries(connection, environment_id=environment_id, plan_id=plan_id)
-        names = {row.id: row.name for row in connection.execute(tables.environments.select())}
-    views = []
-    for row in rows:
-        summary = msgspec.json.decode(row.summary, type=_Summary)
-        views.append(
-            PlanView(
-                id=row.id,
-                environment=names[row.environment_id],
-                environment_id=row.environment_id,
-                digest=row.digest,
-                revision=row.revision,
-                created_at=row.created_at,
-                counts=summary.counts,
-                warnings=summary.warnings,
-            )
-        )
-    return views
-
-
-def list_all(context: ServerContext, environment: str) -> list[PlanView]:
-    """The plans of an environment, newest first. Raises NotFoundError."""
-    with context.database.read() as connection:
-        identity = str(find_environment(connection, environment).id)
-    return _views(context, environment_id=identity)
+        home = find_environment(connection, environment)
+        query = plan_summaries().where(table.c.environment_id == home.id, *([table.c.digest == digest] if digest else []))
+        found = connection.execute(look(query, window, table.c.created_at, table.c.id, newest_first=True)).all()
+    rows, last = cut(found, window, lambda row: (float(row.created_at), str(row.id)))
+    return Part([_view(row, str(home.name)) for row in rows], last)
 
 
 def show(context: ServerContext, plan_id: str) -> PlanView:
     """One plan's summary. Raises NotFoundError."""
-    views = _views(context, plan_id=plan_id)
-    if not views:
-        raise NotFoundError(f"plan {plan_id!r} is not there.", remedy="'stoker plan list ENVIRONMENT' shows all.")
-    return views[0]
+    table, environments = tables.plans, tables.environments
+    with context.database.read() as connection:
+        query = plan_summaries().where(or_(table.c.id == plan_id, table.c.digest == plan_id))
+        row = connection.execute(query.order_by(table.c.created_at.desc())).first()
+        if row is None:
+            raise NotFoundError(f"plan {plan_id!r} is not there.", remedy="'stoker plan list ENVIRONMENT' shows all.")
+        name = connection.execute(select(environments.c.name).where(environments.c.id == row.environment_id)).scalar_one()
+    return _view(row, str(name))
+
+
+def _view(row: Row[Any], environment: str) -> PlanView:
+    summary = msgspec.json.decode(row.summary, type=_Summary)
+    return PlanView(
+        id=row.id,
+        environment=environment,
+        environment_id=row.environment_id,
+        digest=row.digest,
+        revision=row.revision,
+        created_at=row.created_at,
+        counts=summary.counts,
+        warnings=summary.warnings,
+    )
 
 
 def load(context: ServerContext, plan_id: str) -> StoredPlan:

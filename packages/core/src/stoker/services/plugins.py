@@ -23,9 +23,10 @@ from stoker import __version__
 from stoker.db import tables
 from stoker.db.plugins import environments_using, find_plugin
 from stoker.domain.settings import check_schema
-from stoker.errors import ConflictError, InvalidInputError
+from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
+from stoker.services.windows import Part, Window, cut
 
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -157,12 +158,28 @@ def show(context: ServerContext, name: str, version: str) -> PluginView:
         return _view(find_plugin(connection, name, version), environments_using(connection))
 
 
-def list_all(context: ServerContext) -> list[PluginView]:
-    """All installed versions, by name and version."""
+def list_all(context: ServerContext, window: Window, name: str = "") -> Part[PluginView]:
+    """Installed versions, by name and version; of one plugin if it is named."""
+    table = tables.plugins
+    after = _place(*window.after) if window.after else None
     with context.database.read() as connection:
-        rows = connection.execute(select(tables.plugins)).all()
+        known = [_place(*row) for row in connection.execute(select(table.c.name, table.c.version))]
+        wanted = sorted(place for place in known if name in ("", place[0]) and (after is None or place > after))
+        shown, last = cut(wanted, window, lambda place: (place[0], place[2]))
+        if not shown:
+            return Part([])
+        within = table.c.name.between(shown[0][0], shown[-1][0])
+        rows = {(row.name, row.version): row for row in connection.execute(select(table).where(within))}
         users = environments_using(connection)
-    return [_view(row, users) for row in sorted(rows, key=lambda row: (row.name, Version(row.version)))]
+    return Part([_view(rows[place[0], place[2]], users) for place in shown], last)
+
+
+def _place(name: str | float, version: str | float) -> tuple[str, Version, str]:
+    """Where a version stands in the list."""
+    try:
+        return str(name), Version(str(version)), str(version)
+    except InvalidVersion as error:
+        raise BadRequestError("the cursor names no version.", remedy="Take 'next' of the page before as it is.") from error
 
 
 def uninstall(context: ServerContext, name: str, version: str) -> None:
