@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.naming import MAX_NAME, NAME
+from stoker_sdk.model.requirement import check_requirements
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,6 +34,10 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Plugins that must be enabled in the same environment, e.g. ``ceph>=1.2``."""
     conflicts_plugins: Sequence[str] = ()
     """Plugins that must not be enabled in the same environment."""
+    releases: Sequence[str] = ()
+    """Releases that it works with, by product and version, e.g. ``web-cluster>=1,<2``: any of these; empty: it needs none."""
+    operating_systems: Sequence[str] = ()
+    """Operating systems of the nodes that it can be for, e.g. ``debian>=12``: any of these; empty: all."""
     license: str = ""
     """An SPDX expression."""
     homepage: str = ""
@@ -69,6 +74,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                         message=f"{text!r} is not a requirement.",
                         remedy="Write e.g. ceph>=1.2.",
                     )
+        yield from check_requirements(self.releases, "releases", "P009", "web-cluster>=1,<2")
+        yield from check_requirements(self.operating_systems, "operating_systems", "P009", "debian>=12")
         if not self.title.strip():
             yield Finding(
                 rule="P005", field="title", message="There is no title.", remedy="Say in one line what the plugin is for."

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.extension_points import config_files as files
-from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, roles, tasks
+from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, releases, roles, services, tasks
 from stoker_sdk.extension_points import settings as settings_point
 from stoker_sdk.manifest import manifest_schema, read_manifest, to_manifest
 from stoker_sdk.model.contribution import Contribution
@@ -47,6 +47,7 @@ TASK = {
 }
 ITEM = st.builds(tasks.FileItem, path=TEXT, content=VALUE)
 PACKAGE = st.one_of(TEXT, st.builds(node_packages.Package, name=TEXT, version=TEXT))
+SERVICE_FILE = st.builds(services.ServiceFile, path=TEXT, format=st.sampled_from(["ini", "blocks"]), name=TEXT, sections=NAMES)
 
 CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     node_packages.NodePackages: st.builds(
@@ -55,9 +56,24 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     roles.Role: st.builds(
         roles.Role, when=WHEN, name=TEXT, max=st.none() | st.integers(0, 9), tolerance=st.integers(0, 9) | TEXT
     ),
+    releases.Release: st.builds(releases.Release, name=TEXT, product=TEXT, version=TEXT, operating_systems=NAMES),
+    services.Service: st.builds(
+        services.Service,
+        when=WHEN,
+        name=TEXT,
+        roles=NAMES,
+        packages=st.lists(PACKAGE, max_size=2),
+        units=NAMES,
+        files=st.lists(SERVICE_FILE, max_size=2),
+        on_change=st.sampled_from(["restart", "reload", "none"]),
+        ready=st.none() | TEXT,
+        after=EDGES,
+    ),
     settings_point.Settings: st.builds(settings_point.Settings, json_schema=st.dictionaries(TEXT, SCALAR | NAMES, max_size=3)),
-    files.ConfigFile: st.builds(files.ConfigFile, path=TEXT, format=st.sampled_from(["ini", "yaml", "plain"]), header=TEXT),
-    files.Option: st.builds(files.Option, when=WHEN, path=TEXT, key=TEXT, value=VALUE),
+    files.ConfigFile: st.builds(
+        files.ConfigFile, path=TEXT, format=st.sampled_from(["ini", "yaml", "plain", "blocks"]), sections=NAMES
+    ),
+    files.Option: st.builds(files.Option, when=WHEN, path=TEXT, service=TEXT, key=TEXT, value=VALUE),
     files.ListItem: st.builds(files.ListItem, path=TEXT, key=TEXT, items=VALUE, after=NAMES, weight=st.integers(-9, 9)),
     files.WholeFile: st.builds(files.WholeFile, path=TEXT, content=VALUE, template=st.none() | TEXT),
     health_checks.HealthCheck: st.builds(health_checks.HealthCheck, id=TEXT, roles=NAMES, run=TEXT, environment=ENVIRONMENT),

@@ -61,6 +61,8 @@ class ServiceAction(_Action, frozen=True, kw_only=True, tag="service"):
     enabled: bool | None = True
     restart: Literal["", "restart", "reload"] = ""
     """What to do if it runs already: nothing, restart or reload."""
+    ready: str = ""
+    """Shell text that exits 0 when the service works; the attempt ends when it does."""
 
 
 class CommandAction(_Action, frozen=True, kw_only=True, tag="command"):

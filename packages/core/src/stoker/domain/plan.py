@@ -157,6 +157,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Groups of nodes, e.g. those of a role: indexes into ``nodes``."""
     tolerance: dict[str, int | str] = {}
     """Role -> how many of its nodes may fail."""
+    primaries: dict[str, int] = {}
+    """Selector (``primary(ROLE)``, ``once``) -> index of the one node that it means."""
     warnings: list[str] = []
     remove_plugins: list[str] = []
     """Plugins that are gone from the environment when this plan is carried out."""

@@ -32,6 +32,10 @@ class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
     """Plugins that must be enabled beside it, e.g. ``base>=1.2``."""
     conflicts: list[str] = []
     """Plugins that must not be enabled beside it."""
+    releases: list[str] = []
+    """Releases that it works with, e.g. ``web-cluster>=1``; empty: it needs none."""
+    operating_systems: list[str] = []
+    """Operating systems that its nodes may have, e.g. ``debian>=12``; empty: all."""
     removing: bool = False
     """Disabled, but not yet taken from the nodes: the plan undoes it."""
 
@@ -117,6 +121,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Tolerance per role as the operator set it; the plugins' roles give the defaults."""
     overrides: list[OverrideInput] = []
     """The operator's, ordered by place."""
+    primaries: dict[str, str] = {}
+    """Selector (``primary(ROLE)``, ``once``) -> id of the node that earlier deployments chose for it."""
     secret_hashes: dict[str, str] = {}
     """``NODE PATH`` -> keyed hash of the file's bytes found on the node, for files with secrets."""
     format: Literal[1] = 1

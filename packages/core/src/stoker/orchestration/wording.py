@@ -29,6 +29,7 @@ def command(action: Action) -> str:
         words = [f"{action.name} {action.state}"]
         words += [] if action.enabled is None else ["enabled" if action.enabled else "disabled"]
         words += [action.restart] if action.restart else []
+        words += [f"until {action.ready}"] if action.ready else []
         text = ", ".join(words)
     elif isinstance(action, WaitForAction):
         text = f"wait for {action.file}" if action.file else f"wait for {action.host}:{action.port}"

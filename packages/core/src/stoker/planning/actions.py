@@ -155,7 +155,7 @@ def build_action(scope: Scope, task: tasks.Task, contents: Contents) -> Action:
             change = FileChange(path=task.path, content=content, owner=task.owner, group=task.group, mode=task.mode)
             return FilesAction(files=[change])
         case tasks.Service():
-            return ServiceAction(name=task.name, state=task.state, enabled=task.enabled)
+            return ServiceAction(name=task.name, state=task.state, enabled=task.enabled, ready=task.ready or "")
         case tasks.Reboot():
             return RebootAction(unless=unless, creates=creates)
         case tasks.WaitFor():

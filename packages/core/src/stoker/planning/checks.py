@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,16 +14,19 @@ from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.expression import condition_source
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import compile_expression
+from stoker_sdk.model.selector import ONCE
 
 from stoker.domain.snapshot import PluginInput, Snapshot
 from stoker.planning.definitions import task_sources
 from stoker.planning.files import Contents, file_programs
+from stoker.planning.fitting import check_releases
 from stoker.planning.graph import order_definitions
 from stoker.planning.owners import Want, clashes, constant_content, contested
 from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
 from stoker.planning.secret_places import SecretPlaces
+from stoker.planning.selectors import implied
 from stoker.planning.values import Scope, ValueFault, sources
 from stoker.planning.variables import check_variables
 
@@ -36,21 +39,23 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     staying = sorted((plugin for plugin in plugins if not plugin.removing), key=lambda plugin: plugin.name)
     snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="")
     secrets = SecretPlaces("")
-    parts, findings = read_plugins(snapshot, secrets)
+    read = read_plugins(snapshot, secrets)
+    parts, findings = read.plugins, list(read.findings)
     findings += _companions(staying)
+    findings += check_releases(parts)
     findings += _roles_twice(parts)
-    findings += check_selectors(parts)
+    findings += check_selectors(parts, read.services)
     findings += _checks_of_contributions(parts)
     findings += check_variables(parts)
-    faults = check_expressions(parts)
+    faults = check_expressions(parts, read.services)
     findings += faults
     sources, more = task_sources(parts, snapshot)
     findings += more
     roles = sorted({role.name for part in parts for role in part.roles})
     if not any(finding.rule == "G006" for finding in more):
-        findings += order_definitions([source.definition for source in sources], roles)[1]
+        findings += order_definitions([source.definition for source in sources], roles, read.services)[1]
     if not faults:
-        findings += _merging(parts, roles)
+        findings += _merging(parts, roles, read.services)
     return list(dict.fromkeys(secrets.in_words(finding) for finding in findings))
 
 
@@ -102,12 +107,12 @@ def _checks_of_contributions(parts: Sequence[PluginParts]) -> Iterator[Finding]:
                 yield msgspec.structs.replace(finding, plugin=part.plugin.name, contribution=contribution.label)
 
 
-def _merging(parts: Sequence[PluginParts], roles: Sequence[str]) -> Iterator[Finding]:
+def _merging(parts: Sequence[PluginParts], roles: Sequence[str], services: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     """Files and packages as a node of each role would get them; what depends on nodes is left to the plan."""
     known = [_known_before_nodes(part) for part in parts]
     certain = [_certain(part) for part in parts]
-    for role in (*roles, ""):
-        group = NodeClass(roles=(role,) if role else (), os_family="", nodes=[])
+    for members in (*(implied(role, services) for role in (*roles, "")), (ONCE,)):
+        group = NodeClass(roles=members, os_family="", nodes=[])
         contents = Contents(SecretPlaces(""))
         programs, findings = file_programs(known, group, Origins(), contents)
         yield from findings

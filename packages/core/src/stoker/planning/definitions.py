@@ -16,6 +16,7 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.snapshot import Snapshot
 from stoker.planning.graph import REMOVAL_ANCHOR, Definition
 from stoker.planning.parts import PluginParts
+from stoker.planning.services import ServiceUnit
 
 _GENERATED = frozenset({*ANCHORS, "packages", "files"})
 
@@ -98,7 +99,7 @@ class _Owners:
                 found = {full} if full in self.tasks else set()
             else:
                 found = (self.files if kind == "file" else self.packages).get(name, set())
-            if not found:
+            if not found and not isinstance(task, ServiceUnit):  # what goes with a plugin counts as a change, too
                 self.findings.append(
                     Finding(
                         rule="G005",

@@ -139,7 +139,8 @@ class MergedFile(FileProgram):
             self.findings.extend(finding for finding in conflicts if finding not in self.findings)
             return NOT_MANAGED
         try:
-            lines = render(self._declaration.format, self._declaration.header, self._declared, options)
+            declared = self._declaration
+            lines = render(declared.format, declared.header, self._declared, options, declared.sections)
         except UnwritableError as error:
             scope = self._entries[0].scope
             raise scope.fault(
@@ -267,7 +268,7 @@ def _program(
     if not declarations:
         findings.append(_finding("M003", first_part, first.label, path, f"nobody declares {path}, so its format is not known."))
         return None
-    shapes = {(item.format, item.owner, item.group, item.mode, item.header) for _, item in declarations}
+    shapes = {(item.format, item.owner, item.group, item.mode, item.header, tuple(item.sections)) for _, item in declarations}
     if len(shapes) > 1:
         owners = " and ".join(sorted({part.plugin.name for part, _ in declarations}))
         findings.append(_finding("M004", *_named(declarations[0]), path, f"{path} is declared in different ways by {owners}."))

@@ -12,6 +12,10 @@ from typing import Final, Literal
 import msgspec
 from stoker_sdk.model.dependency import ANCHORS, Dependency, Edge
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import did_you_mean
+from stoker_sdk.model.selector import read_selector
+
+from stoker.planning.selectors import base_roles
 
 REMOVAL_ANCHOR: Final = "removed"
 """An inner anchor before ``prepare``: what is removed goes before anything new comes."""
@@ -28,7 +32,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     """The contribution, for messages."""
     roles: Sequence[str] = ("*",)
-    """The roles whose nodes have it."""
+    """The selectors of the nodes that have it."""
     phase: str | None = None
     after: Sequence[Edge] = ()
     before: Sequence[Edge] = ()
@@ -59,9 +63,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class _Builder:
     """Collects edges between names (tasks and anchors) and findings."""
 
-    def __init__(self, definitions: Sequence[Definition], roles: frozenset[str]) -> None:
+    def __init__(self, definitions: Sequence[Definition], roles: frozenset[str], services: Mapping[str, Sequence[str]]) -> None:
         self.definitions = {definition.name: definition for definition in definitions}
         self.roles = roles
+        self.services = services
         self.findings: list[Finding] = []
         self.same: dict[str, set[str]] = {name: set() for name in (*_ANCHOR_CHAIN, *self.definitions)}
         self.cross: set[tuple[str, str, str, Literal["all", "any"], str]] = set()
@@ -111,18 +116,20 @@ class _Builder:
         if edge.role is None:
             self.same[second].add(first)
             return
-        if edge.role != "*" and edge.role not in self.roles:
+        selector = read_selector(edge.role)
+        kind, known = ("service", self.services.keys()) if selector.kind == "service" else ("role", self.roles)
+        if selector.name and selector.name not in known:
             self.findings.append(
                 Finding(
                     rule="G002",
                     plugin=definition.plugin,
                     contribution=definition.label,
                     field=place,
-                    message=f"no enabled plugin brings the role {edge.role!r}.",
-                    remedy="Correct the name, or enable the plugin that brings it.",
+                    message=f"no enabled plugin brings the {kind} {selector.name!r}.",
+                    remedy=f"{did_you_mean(selector.name, known)}Correct the name, or enable the plugin that brings it.",
                 )
             )
-        elif other in self.definitions and not _overlap(self.definitions[other].roles, edge.role):
+        elif other in self.definitions and not self._overlap(self.definitions[other].roles, edge.role):
             there = ", ".join(self.definitions[other].roles) or "none"
             self.findings.append(
                 Finding(
@@ -150,22 +157,27 @@ class _Builder:
         else:
             self.cross.add((second, first, "*", edge.wait, edge.role))
 
+    def _overlap(self, roles: Sequence[str], selector: str) -> bool:
+        """Whether a node of the selector can be one of those roles' nodes."""
+        one = base_roles(selector, self.services)
+        two = {role for other in roles for role in base_roles(other, self.services)}
+        return "*" in one or "*" in two or bool(one & two)
 
-def _overlap(roles: Sequence[str], role: str) -> bool:
-    return role in ("*", *roles) or "*" in roles
 
-
-def order_definitions(definitions: Sequence[Definition], roles: Iterable[str]) -> tuple[Order, list[Finding]]:
+def order_definitions(
+    definitions: Sequence[Definition], roles: Iterable[str], services: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Order, list[Finding]]:
     """Order task definitions.
 
     Args:
         definitions: in any order; the result depends on nothing but their contents.
         roles: all roles that the environment's plugins bring.
+        services: the selectors of each service.
 
     Returns:
         The order (of what could be ordered) and a finding for each unknown name and each cycle.
     """
-    builder = _Builder(definitions, frozenset(roles))
+    builder = _Builder(definitions, frozenset(roles), services or {})
     for definition in sorted(definitions, key=lambda item: item.name):
         builder.add(definition)
     before: dict[str, set[str]] = {name: set(first) for name, first in builder.same.items()}

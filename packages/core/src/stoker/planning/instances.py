@@ -108,7 +108,7 @@ class TaskTemplate:
         return " ".join(named)
 
     def _hash(self, action: int, own: str, state: NodeState) -> str:
-        prints = " ".join([_fingerprint(trigger, self.plugin, state) for trigger in self._triggers])
+        prints = " ".join(filter(None, [_fingerprint(trigger, self.plugin, state) for trigger in self._triggers]))
         key = (action, f"{own}|{prints}")
         found = self._inputs.get(key)
         if found is None:
@@ -256,7 +256,7 @@ def _taken_away(path: str, state: NodeState) -> str:
 def _fingerprint(trigger: str, plugin: str, state: NodeState) -> str:
     kind, _, name = trigger.partition(":")
     if kind == "file":
-        return f"{trigger}={state.sums.get(name, '')}"
+        return f"{trigger}={state.sums[name]}" if name in state.sums else ""
     if kind == "package":
         return f"{trigger}={name in state.packages}"
     full = name if name in state.inputs else f"{plugin}.{name}"
@@ -266,7 +266,8 @@ def _fingerprint(trigger: str, plugin: str, state: NodeState) -> str:
 def _has_changed(trigger: str, plugin: str, state: NodeState) -> bool:
     kind, _, name = trigger.partition(":")
     if kind == "file":
-        return state.paths.get(name, "") in CHANGED
+        # What was brought and is wanted no more goes before anything starts.
+        return state.paths.get(name, "" if name not in state.node.applied.files else "restore") in CHANGED
     if kind == "package":
         return state.packages.get(name, "") in CHANGED
     return name in state.running or f"{plugin}.{name}" in state.running

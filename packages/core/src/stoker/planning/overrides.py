@@ -17,6 +17,7 @@ from stoker.domain.snapshot import OverrideInput, PluginInput, Snapshot
 from stoker.planning.merge import Entry, Override
 from stoker.planning.parts import NodeClass, Origins, PluginParts, read_plugins
 from stoker.planning.secret_places import SecretPlaces, holds_secret
+from stoker.planning.selectors import Membership
 from stoker.planning.values import Nodes, Scope, ValueFault
 
 _SHOWN: Final = 3
@@ -28,7 +29,7 @@ class Overrides:
     def __init__(self, given: Sequence[OverrideInput], secrets: SecretPlaces) -> None:
         """Sort them by file; the order in which they were given does not matter."""
         plugin = PluginInput(name=OPERATOR, version="", digest="", contributions=[])
-        self._scope = Scope(plugin, Nodes([]), {}, secrets, [])
+        self._scope = Scope(plugin, Nodes([], Membership([])), {}, secrets, [])
         self._by_path: dict[str, list[Override]] = {}
         for item in sorted(given, key=lambda item: (item.path, item.section, item.key, item.roles)):
             self._by_path.setdefault(item.path, []).append(
@@ -69,7 +70,7 @@ def check_overrides(parts: Sequence[PluginParts], overrides: Iterable[OverrideIn
 
 def check_given(snapshot: Snapshot) -> list[Finding]:
     """What is wrong with a snapshot's overrides; other faults of its plugins are told elsewhere."""
-    parts, _ = read_plugins(snapshot, SecretPlaces(snapshot.marker))
+    parts = read_plugins(snapshot, SecretPlaces(snapshot.marker)).plugins
     return check_overrides(parts, snapshot.overrides)
 
 

@@ -17,10 +17,14 @@ from stoker_sdk.extension_points.tasks import Task
 from stoker_sdk.manifest import read_contribution
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.selector import primary_of
 
 from stoker.domain.plan import Origin
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
 from stoker.planning.secret_places import SecretPlaces
+from stoker.planning.selectors import Membership, selectors_of
+from stoker.planning.services import Services
+from stoker.planning.uses import names_primary
 from stoker.planning.values import Nodes, Scope, settings_of, sources
 
 FileEntry = ConfigFile | Option | ListItem | WholeFile
@@ -34,17 +38,30 @@ class PluginParts(msgspec.Struct, kw_only=True):
     roles: list[Role] = []
     packages: list[NodePackages] = []
     files: list[FileEntry] = []
+    """With those of services; entries that name a service have its path and roles."""
     tasks: list[Task] = []
     checks: list[HealthCheck] = []
     contributions: list[Contribution] = []
-    """All of them, in the plugin's order."""
+    """All of them as the plugin wrote them, in its order."""
     settings_schema: Mapping[str, object] = {}
 
 
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was read of a snapshot."""
+
+    plugins: list[PluginParts]
+    """Ordered by name."""
+    membership: Membership
+    services: dict[str, Sequence[str]]
+    """For each service the selectors of its nodes."""
+    findings: list[Finding]
+
+
 class NodeClass(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes with the same roles and operating-system family: what is selected for one is selected for all."""
+    """Nodes that selectors mean alike, of one operating-system family: what is selected for one is selected for all."""
 
     roles: tuple[str, ...]
+    """Everything that selectors say of them: roles, and ``primary(ROLE)`` and the like."""
     os_family: str
     nodes: list[int]
     removing: bool = False
@@ -82,11 +99,15 @@ class Origins:
         return self._index[key]
 
 
-def read_plugins(snapshot: Snapshot, secrets: SecretPlaces) -> tuple[list[PluginParts], list[Finding]]:
-    """Every plugin's contributions, ordered by the plugin's name; faults as findings."""
+def read_plugins(snapshot: Snapshot, secrets: SecretPlaces, *, everyone: bool = False) -> Parts:
+    """Every plugin's contributions, ordered by the plugin's name; faults as findings.
+
+    Args:
+        snapshot: nodes and plugins.
+        secrets: how secrets are marked.
+        everyone: whether ``primary(ROLE)`` and ``once`` mean every node that they could choose.
+    """
     findings: list[Finding] = []
-    nodes = Nodes(snapshot.nodes)
-    environment = {"id": snapshot.environment_id, "name": snapshot.environment_name}
     read: list[tuple[PluginInput, list[Contribution]]] = []
     for plugin in sorted(snapshot.plugins, key=lambda item: item.name):
         contributions: list[Contribution] = []
@@ -96,14 +117,31 @@ def read_plugins(snapshot: Snapshot, secrets: SecretPlaces) -> tuple[list[Plugin
             except InvalidPluginError as error:
                 findings.extend(msgspec.structs.replace(finding, plugin=plugin.name) for finding in error.findings)
         read.append((plugin, contributions))
+    services = Services(read)
     roles = [item.name for _, contributions in read for item in contributions if isinstance(item, Role)]
-    parts = [_sort(plugin, contributions, Scope(plugin, nodes, environment, secrets, roles)) for plugin, contributions in read]
-    return parts, findings
+    used = {selector for _, contributions in read for item in contributions for selector in selectors_of(item)}
+    if any(names_primary(plugin, contributions) for plugin, contributions in read):
+        used |= {primary_of(role) for role in roles}
+    membership = Membership(snapshot.nodes, used, services.selectors, snapshot.primaries, everyone=everyone)
+    nodes = Nodes(snapshot.nodes, membership)
+    environment = {"id": snapshot.environment_id, "name": snapshot.environment_name}
+    parts = [
+        _sort(
+            plugin,
+            contributions,
+            services.expand(plugin, contributions),
+            Scope(plugin, nodes, environment, secrets, roles),
+        )
+        for plugin, contributions in read
+    ]
+    return Parts(plugins=parts, membership=membership, services=services.selectors, findings=[*findings, *services.findings])
 
 
-def _sort(plugin: PluginInput, contributions: Iterable[Contribution], scope: Scope) -> PluginParts:
+def _sort(
+    plugin: PluginInput, contributions: Sequence[Contribution], expanded: Iterable[Contribution], scope: Scope
+) -> PluginParts:
     parts = PluginParts(plugin=plugin, scope=scope, contributions=list(contributions))
-    for item in parts.contributions:
+    for item in expanded:
         if isinstance(item, Role):
             parts.roles.append(item)
         elif isinstance(item, NodePackages):
@@ -119,14 +157,16 @@ def _sort(plugin: PluginInput, contributions: Iterable[Contribution], scope: Sco
     return parts
 
 
-def classify(nodes: Sequence[NodeInput]) -> list[NodeClass]:
+def classify(nodes: Sequence[NodeInput], membership: Membership) -> list[NodeClass]:
     """Group nodes that were looked at; in the order of their roles, so that the order depends on nothing but the members."""
-    groups: dict[tuple[bool, tuple[str, ...], str], list[int]] = {}
+    groups: dict[tuple[bool, frozenset[str], str], list[int]] = {}
     for index, node in enumerate(nodes):
         if node.left_out:
             continue
-        groups.setdefault((node.removing, tuple(sorted(node.roles)), node.facts.os_family), []).append(index)
+        groups.setdefault((node.removing, membership.of[index], node.facts.os_family), []).append(index)
     return [
         NodeClass(roles=roles, os_family=family, nodes=members, removing=removing)
-        for (removing, roles, family), members in sorted(groups.items())
+        for (removing, roles, family), members in sorted(
+            ((removing, tuple(sorted(roles)), family), members) for (removing, roles, family), members in groups.items()
+        )
     ]

@@ -19,6 +19,7 @@ from stoker.errors import PlanningError
 from stoker.planning.actions import Actions
 from stoker.planning.definitions import TaskSource, task_sources
 from stoker.planning.files import Contents, FileProgram, file_programs
+from stoker.planning.fitting import check_operating_systems
 from stoker.planning.generated import GeneratedTasks
 from stoker.planning.graph import Order, order_definitions
 from stoker.planning.instances import TaskTemplate
@@ -29,7 +30,7 @@ from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
 from stoker.planning.planned_tasks import planned_task
 from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
-from stoker.planning.role_limits import check_assignment, check_left_out, tolerances
+from stoker.planning.role_limits import check_assignment, check_left_out, primaries_left_out, tolerances
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.tables import NodeState, Tables
 
@@ -75,25 +76,28 @@ class _Planner:
         )
         self.secrets = SecretPlaces(snapshot.marker)
         self.tables = Tables(contents=Contents(self.secrets), actions=Actions(), origins=Origins())
-        self.parts, self.findings = read_plugins(self.snapshot, self.secrets)
+        self.read = read_plugins(self.snapshot, self.secrets)
+        self.parts, self.membership = self.read.plugins, self.read.membership
+        self.findings = list(self.read.findings)
         self.overrides = Overrides(snapshot.overrides, self.secrets)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
         """Check, order, make every node's instances, and put the plan together."""
-        self.findings += check_expressions(self.parts)
+        self.findings += check_expressions(self.parts, self.read.services)
         self.findings += check_overrides(self.parts, self.snapshot.overrides)
         self._stop_on_findings()
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
         self.warnings += not_undone(self.parts)
         self.findings += findings
+        self.findings += check_operating_systems(self.parts, self.snapshot.nodes, self.membership)
         findings, warnings = check_left_out(self.snapshot.nodes, tolerances(self.parts, self.snapshot.roles))
         self.findings += findings
-        self.warnings += warnings
+        self.warnings += [*warnings, *primaries_left_out(self.snapshot.nodes, self.membership.primaries)]
         sources, findings = task_sources(self.parts, self.snapshot)
         self.findings += findings
         roles = [role.name for part in self.parts for role in part.roles]
-        order, findings = order_definitions([source.definition for source in sources], roles)
+        order, findings = order_definitions([source.definition for source in sources], roles, self.read.services)
         self.findings += findings
         self._stop_on_findings()
         by_name = {source.definition.name: source for source in sources}
@@ -109,9 +113,9 @@ class _Planner:
     def _make_instances(self, ordered: Sequence[TaskSource]) -> None:
         templates = [TaskTemplate(index, source, self.tables, self.snapshot) for index, source in enumerate(ordered)]
         index = {source.definition.name: number for number, source in enumerate(ordered)}
-        removal = Removal(ordered, self.parts, templates, self.tables)
+        removal = Removal(ordered, self.parts, templates, self.tables, self.membership)
         groups: dict[int, _Group] = {}
-        for node_class in classify(self.snapshot.nodes):
+        for node_class in classify(self.snapshot.nodes, self.membership):
             group = self._group(node_class, templates, index)
             groups.update(dict.fromkeys(node_class.nodes, group))
         for number in sorted(groups):
@@ -187,6 +191,7 @@ class _Planner:
             barriers=barriers,
             groups=groups,
             tolerance=tolerances(self.parts, snapshot.roles),
+            primaries=dict(sorted(self.membership.primaries.items())),
             warnings=[*self.warnings, *self._readable_secrets()],
             remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing],
             snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
@@ -212,7 +217,7 @@ class _Planner:
             for instance in self.tables.instances:
                 if instance.task in members:
                     members[instance.task].append(instance.node)
-        nodes = self.snapshot.nodes
+        member = self.membership.has
         barriers: dict[tuple[int, str, str, str], int] = {}
         groups: dict[tuple[int, ...], int] = {}
         waits: dict[int, list[int]] = {}
@@ -222,13 +227,13 @@ class _Planner:
                 continue
             key = (edge.waits_for, edge.role, edge.wait, edge.only)
             if key not in barriers:
-                group = tuple(node for node in members[edge.waits_for] if edge.role == "*" or edge.role in nodes[node].roles)
+                group = tuple(node for node in members[edge.waits_for] if member(node, (edge.role,)))
                 barriers[key] = len(items) if group else -1
                 if group:
                     number = groups.setdefault(group, len(groups))
                     holds = -1
                     if edge.only != "*":
-                        held = tuple(node for node, item in enumerate(nodes) if edge.only in item.roles)
+                        held = tuple(node for node in range(len(self.snapshot.nodes)) if member(node, (edge.only,)))
                         holds = groups.setdefault(held, len(groups))
                     items.append(Barrier(task=place[edge.waits_for], group=number, wait=edge.wait, holds=holds))
             if barriers[key] >= 0:

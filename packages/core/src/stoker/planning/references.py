@@ -5,30 +5,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
 from jinja2 import TemplateError, TemplateSyntaxError
 from stoker_sdk.errors import ExpressionError
 from stoker_sdk.extension_points.config_files import WholeFile
-from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.extension_points.tasks import Script, Upload
 from stoker_sdk.model.contribution import Contribution
-from stoker_sdk.model.expression import Expression, condition_source
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.naming import did_you_mean
 from stoker_sdk.model.program import compile_expression, shorten
+from stoker_sdk.model.selector import read_selector
 
 from stoker.domain.node import Facts
 from stoker.planning.parts import PluginParts
 from stoker.planning.progress import PROGRESS
 from stoker.planning.secret_uses import misuse, secret_paths
 from stoker.planning.templates import template_names
+from stoker.planning.uses import expressions
 
-VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "environment"})
+VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "by_service", "primary", "environment"})
 
 _BOUND = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_ROLE = re.compile(r"\bby_role\s*(?:\[\s*(?:'([^']*)'|\"([^\"]*)\")\s*\]|\.([A-Za-z_]\w*))")
+_NAMED = re.compile(r"\b(by_role|by_service|primary)\s*(?:\[\s*(?:'([^']*)'|\"([^\"]*)\")\s*\]|\.([A-Za-z_]\w*))")
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "node": frozenset({"id", "name", "address", "roles", "facts"}),
     "node.facts": frozenset(Facts.__struct_fields__),
@@ -37,31 +37,7 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
 _MAX_DEPTH = 24
 
 
-def expressions(contribution: Contribution) -> Iterator[tuple[str, str]]:
-    """Every expression of a contribution: the field's path and the text."""
-    source = condition_source(contribution.when)
-    if source is not None:
-        yield "when", source
-    for name in contribution.__struct_fields__:
-        if name != "when" and not isinstance(contribution, Settings):
-            yield from _inside(getattr(contribution, name), name)
-
-
-def _inside(value: object, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Expression):
-        yield place, value.source
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _inside(item, f"{place}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _inside(item, f"{place}[{index}]")
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from _inside(getattr(value, name), f"{place}.{name}")
-
-
-def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
+def check_expressions(parts: Sequence[PluginParts], services: Collection[str]) -> list[Finding]:
     """A finding for each expression that is not CEL or names what is not there; and for each template likewise."""
     roles = {role.name for part in parts for role in part.roles}
     findings: list[Finding] = []
@@ -71,7 +47,7 @@ def check_expressions(parts: Sequence[PluginParts]) -> list[Finding]:
                 continue  # it is not used any more, and a broken plugin cannot stop its own removal
             for field, source in expressions(contribution):
                 PROGRESS.note(part.plugin.name, contribution.label, field)
-                for message, remedy in _faults(source, part, roles):
+                for message, remedy in _faults(source, part, roles, services):
                     findings.append(_finding(part, contribution, field, message, remedy))
                 findings += _misuses(source, part, contribution, field)
             if isinstance(contribution, Script | Upload) and contribution.source not in part.plugin.blobs:
@@ -109,7 +85,7 @@ def _finding(part: PluginParts, contribution: Contribution, field: str, message:
     )
 
 
-def _faults(source: str, part: PluginParts, roles: set[str]) -> Iterator[tuple[str, str]]:
+def _faults(source: str, part: PluginParts, roles: Collection[str], services: Collection[str]) -> Iterator[tuple[str, str]]:
     try:
         program = compile_expression(source)
     except ExpressionError as error:
@@ -123,10 +99,12 @@ def _faults(source: str, part: PluginParts, roles: set[str]) -> Iterator[tuple[s
         root = path.split(".", 1)[0]
         if root not in bound:
             yield from _path_faults(text, path, part)
-    for match in _ROLE.finditer(source):
-        role = match[1] or match[2] or match[3] or ""
-        if role not in roles and "has(" not in source:
-            yield f"expression {text}: no enabled plugin brings the role {role!r}.", "Correct the name, or enable its plugin."
+    for match in _NAMED.finditer(source):
+        kind, known = ("service", services) if match[1] == "by_service" else ("role", roles)
+        name = match[2] or match[3] or match[4] or ""
+        if name not in known and match[1] not in bound and "has(" not in source:
+            remedy = f"{did_you_mean(name, known)}Correct the name, or enable its plugin."
+            yield f"expression {text}: no enabled plugin brings the {kind} {name!r}.", remedy
 
 
 def _path_faults(text: str, path: str, part: PluginParts) -> Iterator[tuple[str, str]]:
@@ -201,23 +179,30 @@ def _template_faults(part: PluginParts, contribution: WholeFile, path: str) -> I
         yield _finding(part, contribution, "template", message, f"Use one of: {', '.join(sorted(VARIABLES))}.", path)
 
 
-def check_selectors(parts: Iterable[PluginParts]) -> list[Finding]:
-    """A finding for each selector that names a role which no enabled plugin brings."""
+def check_selectors(parts: Iterable[PluginParts], services: Collection[str]) -> list[Finding]:
+    """A finding for each selector that names a role or a service which no enabled plugin brings."""
     parts = list(parts)
     roles = {role.name for part in parts for role in part.roles}
     findings: list[Finding] = []
     for part in parts:
         for contribution in part.contributions:
-            findings += [
-                Finding(
-                    rule="S001",
-                    plugin=part.plugin.name,
-                    contribution=contribution.label,
-                    field="roles",
-                    message=f"no enabled plugin brings the role {role!r}, so it can match no node.",
-                    remedy="Correct the name, or enable the plugin that brings the role.",
-                )
-                for role in getattr(contribution, "roles", ())
-                if role != "*" and role not in roles
-            ]
+            for index, text in enumerate(getattr(contribution, "roles", ())):
+                place = part.plugin.name, contribution.label, f"roles[{index}]"
+                selector = read_selector(text)
+                if selector.kind in ("role", "primary") and selector.name not in roles:
+                    findings.append(_nobody("S001", "role", selector.name, roles, place))
+                elif selector.kind == "service" and selector.name not in services:
+                    findings.append(_nobody("S005", "service", selector.name, services, place))
     return findings
+
+
+def _nobody(rule: str, kind: str, name: str, known: Collection[str], place: tuple[str, str, str]) -> Finding:
+    plugin, label, field = place
+    return Finding(
+        rule=rule,
+        plugin=plugin,
+        contribution=label,
+        field=field,
+        message=f"no enabled plugin brings the {kind} {name!r}, so it can match no node.",
+        remedy=f"{did_you_mean(name, known)}Correct the name, or enable the plugin that brings the {kind}.",
+    )

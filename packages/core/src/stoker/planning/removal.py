@@ -15,6 +15,7 @@ from stoker.domain.snapshot import AppliedPackage
 from stoker.planning.definitions import TaskSource
 from stoker.planning.instances import TaskTemplate
 from stoker.planning.parts import PluginParts
+from stoker.planning.selectors import Membership
 from stoker.planning.tables import NodeState, Tables
 
 _REASON: Final = "remove"
@@ -26,7 +27,12 @@ class Removal:
     """Makes the removal instances of each node, after everything that is wanted there is known."""
 
     def __init__(
-        self, ordered: Sequence[TaskSource], parts: Sequence[PluginParts], templates: Sequence[TaskTemplate], tables: Tables
+        self,
+        ordered: Sequence[TaskSource],
+        parts: Sequence[PluginParts],
+        templates: Sequence[TaskTemplate],
+        tables: Tables,
+        membership: Membership,
     ) -> None:
         """Keep the tasks that have to do with removal; ``templates`` stand in the order of ``ordered``."""
         self._tasks = [
@@ -36,6 +42,7 @@ class Removal:
         self._index = {source.definition.name: index for index, source in enumerate(ordered)}
         self._removing = {part.plugin.name for part in parts if part.plugin.removing}
         self._tables = tables
+        self._membership = membership
 
     def add(self, state: NodeState) -> None:
         """Compare what is wanted (already in ``state``) with what was applied, and undo the rest."""
@@ -51,8 +58,7 @@ class Removal:
 
     def _own_tasks(self, state: NodeState, leaving: set[str]) -> None:
         for template in self._tasks:
-            roles = template.source.roles
-            if template.plugin in leaving and any(role == "*" or role in state.node.roles for role in roles):
+            if template.plugin in leaving and self._membership.has(state.index, template.source.roles):
                 template.add(state)
 
     def _stop_services(self, state: NodeState, leaving: set[str]) -> None:

@@ -26,20 +26,24 @@ class UnwritableError(ValueError):
     """A value cannot stand in a file of this format."""
 
 
-def render(format_name: str, header: str, declared: Sequence[int], options: Sequence[MergedOption]) -> list[Line]:
+def render(
+    format_name: str, header: str, declared: Sequence[int], options: Sequence[MergedOption], sections: Sequence[str] = ()
+) -> list[Line]:
     """The lines of a file.
 
     Args:
-        format_name: ``ini``, ``yaml`` or ``plain``.
+        format_name: ``ini``, ``yaml``, ``plain`` or ``blocks``.
         header: comment for the top, without comment signs.
         declared: origins of the file's declaration.
-        options: from :func:`stoker.planning.merge.merge`.
+        options: from :meth:`stoker.planning.merge.Merger.merge`.
+        sections: those that come first, in this order.
 
     Raises:
         UnwritableError: a value does not fit the format.
     """
     lines: list[Line] = [(f"# {text}".rstrip(), list(declared)) for text in (BANNER, *header.splitlines())]
-    return lines + _RENDERERS[format_name](options)
+    places = {name: number for number, name in enumerate(sections)}
+    return lines + _RENDERERS[format_name](sorted(options, key=lambda option: places.get(option.section, len(places))))
 
 
 def _one_line(option: MergedOption, text: str) -> str:
@@ -69,16 +73,33 @@ def _ini(options: Sequence[MergedOption]) -> list[Line]:
 
 
 def _plain(options: Sequence[MergedOption]) -> list[Line]:
-    lines: list[Line] = []
+    return [line for option in options for line in _key_and_value(option)]
+
+
+def _key_and_value(option: MergedOption) -> list[Line]:
+    if option.items is not None:
+        return [(_one_line(option, f"{option.key} {item.text}".rstrip()), item.origins) for item in option.items]
+    if option.value is True:
+        return [(_one_line(option, option.key), option.origins)]
+    if option.value is False:
+        return []
+    value = option.value
+    text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
+    return [(_one_line(option, f"{option.key} {text}".rstrip()), option.origins)]
+
+
+def _blocks(options: Sequence[MergedOption]) -> list[Line]:
+    sections: dict[str, list[MergedOption]] = {"": []}
     for option in options:
-        if option.items is not None:
-            lines += [(_one_line(option, f"{option.key} {item.text}".rstrip()), item.origins) for item in option.items]
-        elif option.value is True:
-            lines.append((_one_line(option, option.key), option.origins))
-        elif option.value is not False:
-            value = option.value
-            text = " ".join(write_text(item) for item in value) if isinstance(value, list) else write_text(value)
-            lines.append((_one_line(option, f"{option.key} {text}".rstrip()), option.origins))
+        sections.setdefault(option.section, []).append(option)
+    lines: list[Line] = []
+    for name, members in sections.items():
+        inner = [line for option in members for line in _key_and_value(option)]
+        if name:
+            owners = sorted({origin for option in members for origin in option.origins})
+            lines += [("", owners), (_one_line(members[0], name), owners)]
+            inner = [(f"    {text}", origins) for text, origins in inner]
+        lines += inner
     return lines
 
 
@@ -142,4 +163,9 @@ def _yaml_lines(tree: _Tree, depth: int) -> list[Line]:
     return lines
 
 
-_RENDERERS: Final[dict[str, Callable[[Sequence[MergedOption]], list[Line]]]] = {"ini": _ini, "plain": _plain, "yaml": _yaml}
+_RENDERERS: Final[dict[str, Callable[[Sequence[MergedOption]], list[Line]]]] = {
+    "ini": _ini,
+    "plain": _plain,
+    "yaml": _yaml,
+    "blocks": _blocks,
+}

@@ -73,6 +73,15 @@ def check_left_out(nodes: Sequence[NodeInput], tolerance: Mapping[str, int | str
     ], []
 
 
+def primaries_left_out(nodes: Sequence[NodeInput], primaries: Mapping[str, int]) -> list[str]:
+    """A warning for each selector of one node whose node cannot be looked at."""
+    return [
+        f"{selector} is node {nodes[place].name}, which is left out: what is for it alone waits for another plan."
+        for selector, place in sorted(primaries.items())
+        if nodes[place].left_out
+    ]
+
+
 def _why(node: NodeInput) -> str:
     """The reason without the node's name, which stands before it already."""
     return node.left_out.removeprefix(f"node {node.name}: ")

@@ -13,15 +13,17 @@ from stoker_sdk.model.cel_engine import cel
 from stoker_sdk.model.expression import Condition, Expression, condition_source
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.program import Program, compile_expression, shorten
+from stoker_sdk.model.selector import ONCE, nodes_of, read_selector
 
 from stoker.domain.snapshot import NodeInput, PluginInput
 from stoker.planning.progress import PROGRESS
 from stoker.planning.secret_places import SecretPlaces
+from stoker.planning.selectors import Membership
 
 NODE_NAMES: Final = frozenset({"node"})
 """Variables that differ from node to node."""
 
-_WIDE: Final = frozenset({"nodes", "by_role"})
+_WIDE: Final = frozenset({"nodes", "by_role", "by_service"})
 """Variables that grow with the number of nodes."""
 
 
@@ -37,7 +39,7 @@ class ValueFault(Exception):  # noqa: N818  a finding on its way up, not an erro
 class Nodes:
     """The nodes of a snapshot as expressions see them; made once for all plugins."""
 
-    def __init__(self, nodes: Sequence[NodeInput]) -> None:
+    def __init__(self, nodes: Sequence[NodeInput], membership: Membership) -> None:
         """Turn nodes into plain maps."""
         self.documents: list[dict[str, object]] = [
             {
@@ -49,12 +51,21 @@ class Nodes:
             }
             for node in nodes
         ]
-        staying = [(node, document) for node, document in zip(nodes, self.documents, strict=True) if not node.removing]
-        self.staying = [document for _, document in staying]
+        staying = [index for index, node in enumerate(nodes) if not node.removing]
+        self.staying = [self.documents[index] for index in staying]
         self.by_role: dict[str, list[dict[str, object]]] = {}
-        for node, document in staying:
-            for role in node.roles:
-                self.by_role.setdefault(role, []).append(document)
+        for index in staying:
+            for role in nodes[index].roles:
+                self.by_role.setdefault(role, []).append(self.documents[index])
+        self.by_service: dict[str, list[dict[str, object]]] = {
+            name: [self.documents[index] for index in staying if membership.has(index, (nodes_of(name),))]
+            for name in membership.services
+        }
+        self.primary: dict[str, dict[str, object]] = {
+            read_selector(selector).name: self.documents[index]
+            for selector, index in membership.primaries.items()
+            if selector != ONCE and not nodes[index].removing
+        }
 
 
 class _Compiled:
@@ -89,7 +100,12 @@ class Scope:
     """What one plugin's expressions see; answers for a node that is set with ``enter``."""
 
     def __init__(
-        self, plugin: PluginInput, nodes: Nodes, environment: Mapping[str, str], secrets: SecretPlaces, roles: Sequence[str]
+        self,
+        plugin: PluginInput,
+        nodes: Nodes,
+        environment: Mapping[str, str],
+        secrets: SecretPlaces,
+        roles: Sequence[str],
     ) -> None:
         """Prepare the context that all of the plugin's expressions share."""
         self.plugin = plugin
@@ -103,6 +119,8 @@ class Scope:
             "public": plugin.public,
             "nodes": nodes.staying,
             "by_role": by_role,
+            "by_service": nodes.by_service,
+            "primary": nodes.primary,
             "environment": dict(environment),
             "node": {},
         }
@@ -194,7 +212,7 @@ class Scope:
     def _context(self, *, wide: bool) -> cel.Context:
         """The evaluator copies its context each time, so what grows with the number of nodes is left out where it can be."""
         if wide not in self._contexts:
-            names = self.variables.keys() if wide else ("settings", "public", "environment", "node")
+            names = self.variables.keys() if wide else ("settings", "public", "environment", "node", "primary")
             self._contexts[wide] = cel.Context(variables={name: self.variables[name] for name in names})
         return self._contexts[wide]
 

@@ -25,10 +25,12 @@ class _Wanted(msgspec.Struct):
 
 def watch_lists(snapshot: Snapshot) -> list[Watch]:
     """For each node of the snapshot, in its order, the files, packages and services to look at."""
-    parts, _ = read_plugins(snapshot, SecretPlaces(snapshot.marker))  # faults are told by the plan itself
+    # Faults are told by the plan itself; who of several is chosen, when it is known who answers.
+    read = read_plugins(snapshot, SecretPlaces(snapshot.marker), everyone=True)
+    parts = read.plugins
     lists: list[Watch] = [Watch()] * len(snapshot.nodes)
     units = _services(parts)
-    for node_class in classify(snapshot.nodes):
+    for node_class in classify(snapshot.nodes, read.membership):
         wanted = _wanted(parts, node_class)
         for number in node_class.nodes:
             lists[number] = _list(snapshot.nodes[number], wanted, units)

@@ -59,6 +59,8 @@ class _Manifest(msgspec.Struct):
     contributions: list[dict[str, object]] = []
     requires_plugins: list[str] = []
     conflicts_plugins: list[str] = []
+    releases: list[str] = []
+    operating_systems: list[str] = []
 
 
 class _Candidate(msgspec.Struct):
@@ -335,6 +337,8 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
         removing=candidate.removing,
         requires=manifest.requires_plugins,
         conflicts=manifest.conflicts_plugins,
+        releases=manifest.releases,
+        operating_systems=manifest.operating_systems,
     )
 
 

@@ -19,7 +19,7 @@ class HealthCheck(Contribution, frozen=True, kw_only=True, tag="health_checks"):
     id: str
     """The check's name inside the plugin."""
     roles: Sequence[str]
-    """The roles whose nodes are checked; ``*`` for every node."""
+    """The nodes that are checked: roles, ``*`` for every node, ``primary(ROLE)``, ``once`` or ``service(NAME)``."""
     run: str
     """The shell text (POSIX sh)."""
     title: str = ""

@@ -6,27 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.finding import Finding
-from stoker_sdk.model.naming import check_constraints, check_package, check_selector
+from stoker_sdk.model.naming import check_selector
+from stoker_sdk.model.package import Package, check_packages
 
-
-class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A package with an optional constraint on its version."""
-
-    name: str
-    """The package's name in the distribution."""
-    version: str = ""
-    """Comma-separated constraints on the upstream version, e.g. ``>=4.3,<5``; empty for any."""
+__all__ = ["NodePackages", "Package"]
 
 
 class NodePackages(Contribution, frozen=True, kw_only=True, tag="node_packages"):
     """Operating-system packages that nodes of some roles need; they form the plugin's task ``packages``."""
 
     roles: Sequence[str]
-    """The roles whose nodes get the packages; ``*`` for every node."""
+    """The nodes that get the packages: roles, ``*`` for every node, ``primary(ROLE)``, ``once`` or ``service(NAME)``."""
     packages: Sequence[str | Package]
     """Names, or names with version constraints."""
     os_family: str = "debian"
@@ -41,11 +33,7 @@ class NodePackages(Contribution, frozen=True, kw_only=True, tag="node_packages")
     def check(self) -> Iterable[Finding]:
         """Selector, names and constraints."""
         yield from check_selector(self.roles)
-        for index, item in enumerate(self.packages):
-            package = Package(item) if isinstance(item, str) else item
-            place = f"packages[{index}]"
-            yield from check_package(package.name, place if isinstance(item, str) else f"{place}.name")
-            yield from check_constraints(package.version, f"{place}.version")
+        yield from check_packages(self.packages)
 
 
 POINT = ExtensionPoint(name="node_packages", combines="ordered set", contributions=(NodePackages,))

@@ -10,10 +10,18 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
-from stoker_sdk.model.dependency import Edge
+from stoker_sdk.model.dependency import Dependency, Edge
 from stoker_sdk.model.expression import Environment, Expression, Value
 from stoker_sdk.model.finding import Finding
-from stoker_sdk.model.naming import check_command, check_owner, check_package, check_selector, check_task_id, check_unit
+from stoker_sdk.model.naming import (
+    check_command,
+    check_one_selector,
+    check_owner,
+    check_package,
+    check_selector,
+    check_task_id,
+    check_unit,
+)
 
 Anchor: TypeAlias = Literal["prepare", "install", "configure", "start", "verify"]
 MAX_PORT: Final = 65535
@@ -25,7 +33,7 @@ class Task(Contribution, frozen=True, kw_only=True):
     id: str
     """The task's name inside the plugin; others call it ``plugin.id``."""
     roles: Sequence[str]
-    """The roles whose nodes run it; ``*`` for every node."""
+    """The nodes that run it: roles, ``*`` for every node, ``primary(ROLE)``, ``once`` or ``service(NAME)``."""
     title: str = ""
     """What it does, for a person; the id if empty."""
     phase: Anchor | None = None
@@ -78,6 +86,10 @@ class Task(Contribution, frozen=True, kw_only=True):
             )
         for index, trigger in enumerate(self.run_on):
             yield from check_trigger(trigger, f"run_on[{index}]")
+        for field, edges in (("after", self.after), ("before", self.before)):
+            for index, edge in enumerate(edges):
+                if isinstance(edge, Dependency) and edge.role is not None:
+                    yield from check_one_selector(edge.role, f"{field}[{index}].role")
 
 
 def check_trigger(trigger: str, field: str) -> Iterable[Finding]:
@@ -158,6 +170,9 @@ class Service(Task, frozen=True, kw_only=True, tag="tasks.service"):
     """Restarts when one of these changes: ``file:/etc/x``, ``package:NAME``, ``task:ID``."""
     reload: bool = False
     """Reload instead of restart."""
+    ready: str | None = None
+    """Shell text that exits 0 when the service works; after a start, restart or reload the task ends when it does, and fails
+    when the time is up."""
 
     def __post_init__(self) -> None:
         """Give the task its default id."""

@@ -27,6 +27,11 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """What messages call this contribution, e.g. ``tasks.shell greet``."""
         return str(self.__struct_config__.tag)
 
+    @property
+    def identity(self) -> str:
+        """What two plugins cannot both bring, where the point is an ordered set and its scope is the server."""
+        return self.label
+
     def check(self) -> Iterable[Finding]:
         """Faults that can be seen in this contribution alone; plugin and label are filled in by the caller."""
         return ()
@@ -42,6 +47,7 @@ class ExtensionPoint(msgspec.Struct, frozen=True, kw_only=True):
     contributions: tuple[type[Contribution], ...]
     """The classes that a plugin may contribute."""
     scope: Literal["server", "environment"] = "environment"
-    """``server``: active once installed. ``environment``: active where enabled."""
+    """``server``: active once installed; what two plugins bring both (``identity``) is refused when the second is installed.
+    ``environment``: active where enabled; conflicts are found then."""
     needs_code: bool = False
     """Whether a contribution needs Python code at run time (then a plugin.yaml cannot give it)."""

@@ -18,7 +18,7 @@ class Dependency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     task: str
     """An anchor (``prepare install configure start verify``), a task of the same plugin (``greet``), or ``plugin.task``."""
     role: str | None = None
-    """Across nodes: the role of nodes that have the named task (``*`` for all of them): in ``after`` they are waited for, in
+    """Across nodes: a selector (a role, ``*``, ...) of nodes that have the named task: in ``after`` they are waited for, in
     ``before`` the named task waits on them until this one is finished on all of its nodes. ``None`` means the same node."""
     wait: Literal["all", "any"] = "all"
     """Across nodes: wait for all of them, or for the first."""

@@ -22,6 +22,8 @@ class Expression(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``node``: the node that the value is for: ``id``, ``name``, ``address``, ``roles`` and ``facts``.
     - ``nodes``: all nodes of the environment, each like ``node``, ordered by name.
     - ``by_role``: a map from a role's name to its nodes, ordered by name (an empty list if it has none).
+    - ``by_service``: a map from a service's name to the nodes that have it, ordered by name.
+    - ``primary``: a map from a role's name to the node that ``primary(ROLE)`` means; a role without nodes is not in it.
     - ``environment``: ``id`` and ``name``.
     """
 
@@ -108,6 +110,8 @@ class Ref:
     node: Final = Reference("node")
     nodes: Final = Reference("nodes")
     by_role: Final = Reference("by_role")
+    by_service: Final = Reference("by_service")
+    primary: Final = Reference("primary")
     environment: Final = Reference("environment")
 
     def __call__(self, source: str) -> Reference:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.selector import ONCE, read_selector
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """The name of a plugin."""
@@ -41,7 +42,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def check_role(name: str, field: str) -> Iterable[Finding]:
     """A role's name, where a role is declared or selected."""
-    if not _ROLE.fullmatch(name) or len(name) > MAX_NAME:
+    if name == ONCE:
+        yield Finding(
+            rule="R008",
+            field=field,
+            message=f"{name!r} is a selector, so no role can be called that.",
+            remedy="Choose another name.",
+        )
+    elif not _ROLE.fullmatch(name) or len(name) > MAX_NAME:
         yield Finding(
             rule="R003",
             field=field,
@@ -50,8 +58,19 @@ def check_role(name: str, field: str) -> Iterable[Finding]:
         )
 
 
+def check_service(name: str, field: str) -> Iterable[Finding]:
+    """A service's name, where a service is declared or selected."""
+    if not NAME.fullmatch(name) or len(name) > MAX_NAME:
+        yield Finding(
+            rule="J003",
+            field=field,
+            message=f"{name!r} is not a service's name.",
+            remedy="Use lower case letters, digits and dashes, at most 64; begin with a letter.",
+        )
+
+
 def check_selector(roles: Iterable[str], field: str = "roles") -> Iterable[Finding]:
-    """Which nodes something is for: roles, or ``*`` for all."""
+    """Which nodes something is for: at least one selector, and each of them is one."""
     roles = list(roles)
     if not roles:
         yield Finding(
@@ -61,8 +80,25 @@ def check_selector(roles: Iterable[str], field: str = "roles") -> Iterable[Findi
             remedy="Name a role, or write '*' for all.",
         )
     for index, role in enumerate(roles):
-        if role != "*":
-            yield from check_role(role, f"{field}[{index}]")
+        yield from check_one_selector(role, f"{field}[{index}]")
+
+
+def check_one_selector(text: str, field: str) -> Iterable[Finding]:
+    """One selector: ``*``, ``ROLE``, ``primary(ROLE)``, ``once`` or ``service(NAME)``."""
+    selector = read_selector(text)
+    if selector.kind == "service":
+        yield from check_service(selector.name, field)
+    elif selector.kind == "primary":
+        yield from check_role(selector.name, field)
+    elif selector.kind == "role" and ("(" in text or ")" in text):
+        yield Finding(
+            rule="S004",
+            field=field,
+            message=f"{text!r} is not a selector.",
+            remedy="Write *, ROLE, primary(ROLE), once or service(NAME), without blanks.",
+        )
+    elif selector.kind == "role":
+        yield from check_role(text, field)
 
 
 def check_command(text: str, field: str = "run") -> Iterable[Finding]:

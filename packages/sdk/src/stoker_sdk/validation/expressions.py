@@ -19,7 +19,7 @@ from stoker_sdk.model.program import compile_expression
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.validation.schema_paths import find_setting, is_public, is_secret, names_beside, settings_schema
 
-VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "environment"})
+VARIABLES: Final = frozenset({"settings", "public", "node", "nodes", "by_role", "by_service", "primary", "environment"})
 _VALUE_FIELDS: Final = ("value", "items", "content", "host", "port", "arguments")
 _BOUND = re.compile(r"\.(?:map|filter|all|exists|exists_one)\(\s*(\w+)\s*,")
 

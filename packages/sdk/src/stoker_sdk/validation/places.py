@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Option, WholeFile
+from stoker_sdk.extension_points.services import Service
 from stoker_sdk.extension_points.tasks import Task
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
@@ -18,8 +19,10 @@ from stoker_sdk.source import named_files
 def check_paths(contribution: Contribution) -> Iterable[Finding]:
     """Paths on the node are absolute."""
     paths = []
-    if isinstance(contribution, ConfigFile | Option | ListItem | WholeFile):
+    if isinstance(contribution, ConfigFile | Option | ListItem | WholeFile) and (contribution.path or not contribution.service):
         paths.append(("path", contribution.path))
+    if isinstance(contribution, Service):
+        paths += [(f"files[{index}].path", item.path) for index, item in enumerate(contribution.files)]
     if isinstance(contribution, Task):
         paths += [
             (field, getattr(contribution, field))

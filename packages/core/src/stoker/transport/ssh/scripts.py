@@ -144,7 +144,9 @@ def _packages(action: PackagesAction) -> str:
 
 def _service(action: ServiceAction) -> str:
     enabled = "" if action.enabled is None else "yes" if action.enabled else "no"
-    return _LIBRARIES["service"] + shlex.join(["service", action.name, action.state, enabled, action.restart]) + "\n"
+    return (
+        _LIBRARIES["service"] + shlex.join(["service", action.name, action.state, enabled, action.restart, action.ready]) + "\n"
+    )
 
 
 def _wait_for(action: WaitForAction) -> str:

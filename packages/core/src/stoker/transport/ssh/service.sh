@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-# service NAME STATE ENABLED RESTART: bring a systemd unit into a state (ENABLED yes, no or empty; RESTART restart, reload or empty).
+# service NAME STATE ENABLED RESTART READY: bring a systemd unit into a state (ENABLED yes, no or empty; RESTART restart, reload or
+# empty; READY shell text that exits 0 when the service works, or empty: the attempt's own limit ends a wait for it).
 fail() {
   printf '%s\n' "$*" >&2
   exit 1
@@ -10,6 +11,15 @@ try() {
   "$@" && return 0
   systemctl status --no-pager --lines=20 -- "$name" || :
   fail "$* failed"
+}
+
+ready() {
+  said=$(sh -c "$1" 2>&1) && return 0
+  echo "waiting until it works: $1: $said"
+  until sh -c "$1" >/dev/null 2>&1; do
+    sleep 0.5
+    systemctl is-failed -q -- "$name" && try false
+  done
 }
 
 service() {
@@ -37,6 +47,7 @@ service() {
     systemctl is-active -q -- "$name" || case $(systemctl show -p ActiveState,Type -- "$name") in
       *ActiveState=failed*) try false ;;
     esac
+    [ -z "$5" ] || ready "$5"
   fi
   echo "$name is $2"
 }
