@@ -110,7 +110,7 @@ def module_of(point: ExtensionPoint) -> str:
 
 
 def nested_structs(kind: type[Contribution]) -> list[type]:
-    """Structs of the same module that are fields' types, such as an item of a list."""
+    """Structs of the same module that are fields' types, such as an item of a list; and packages, which points share."""
     module = inspect.getmodule(kind)
     text = " ".join(field_types(kind).values())
     return [
@@ -119,7 +119,7 @@ def nested_structs(kind: type[Contribution]) -> list[type]:
         if isinstance(value, type)
         and issubclass(value, msgspec.Struct)
         and not issubclass(value, Contribution)
-        and value.__module__ == kind.__module__
+        and value.__module__ in (kind.__module__, "stoker_sdk.model.package")
         and re.search(rf"\b{name}\b", text)
     ]
 

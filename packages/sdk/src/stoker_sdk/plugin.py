@@ -74,8 +74,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                         message=f"{text!r} is not a requirement.",
                         remedy="Write e.g. ceph>=1.2.",
                     )
-        yield from check_requirements(self.releases, "releases", "P009", "web-cluster>=1,<2")
-        yield from check_requirements(self.operating_systems, "operating_systems", "P009", "debian>=12")
+        yield from check_requirements(self.releases, "releases", "web-cluster>=1,<2")
+        yield from check_requirements(self.operating_systems, "operating_systems", "debian>=12")
         if not self.title.strip():
             yield Finding(
                 rule="P005", field="title", message="There is no title.", remedy="Say in one line what the plugin is for."

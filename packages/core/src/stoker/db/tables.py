@@ -124,6 +124,15 @@ node_roles = Table(
     Column("role", String, primary_key=True),
 )
 
+# The one node that a selector means, from the first deployment that uses it.
+environment_primaries = Table(
+    "environment_primaries",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("selector", String, primary_key=True),  # primary(ROLE) | once
+    Column("node_id", ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+)
+
 secrets = Table(
     "secrets",
     metadata,

@@ -63,6 +63,8 @@ class ServiceAction(_Action, frozen=True, kw_only=True, tag="service"):
     """What to do if it runs already: nothing, restart or reload."""
     ready: str = ""
     """Shell text that exits 0 when the service works; the attempt ends when it does."""
+    environment: dict[str, Text] = {}
+    """Environment variables of ``ready``."""
 
 
 class CommandAction(_Action, frozen=True, kw_only=True, tag="command"):

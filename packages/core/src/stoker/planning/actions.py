@@ -155,7 +155,10 @@ def build_action(scope: Scope, task: tasks.Task, contents: Contents) -> Action:
             change = FileChange(path=task.path, content=content, owner=task.owner, group=task.group, mode=task.mode)
             return FilesAction(files=[change])
         case tasks.Service():
-            return ServiceAction(name=task.name, state=task.state, enabled=task.enabled, ready=task.ready or "")
+            environment = command_environment(scope, task.environment, task.label)
+            return ServiceAction(
+                name=task.name, state=task.state, enabled=task.enabled, ready=task.ready or "", environment=environment
+            )
         case tasks.Reboot():
             return RebootAction(unless=unless, creates=creates)
         case tasks.WaitFor():
@@ -178,7 +181,7 @@ def build_check(scope: Scope, check: HealthCheck) -> CommandAction:
 def varies(task: tasks.Task | HealthCheck) -> bool:
     """Whether a task's action or condition differs from node to node."""
     values: list[object] = []
-    if isinstance(task, tasks.Shell | tasks.Script | HealthCheck):
+    if isinstance(task, tasks.Shell | tasks.Script | tasks.Service | HealthCheck):
         values += task.environment.values()
     if isinstance(task, tasks.Script):
         values += task.arguments

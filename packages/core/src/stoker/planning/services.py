@@ -63,6 +63,7 @@ class Services:
         self.findings: list[Finding] = []
         self._owners: dict[str, str] = {}
         self._services: dict[str, Service] = {}
+        self._contested: set[str] = set()
         self._added: dict[str, list[str]] = {}
         for plugin, contributions in read:
             for item in contributions:
@@ -82,6 +83,7 @@ class Services:
         if service.name not in self._services:
             self._services[service.name] = service
         elif owner != plugin.name:
+            self._contested.add(service.name)
             self.findings.append(
                 Finding(
                     rule="J011",
@@ -146,6 +148,7 @@ class Services:
                 restart_on=triggers if service.on_change != "none" else (),
                 reload=service.on_change == "reload",
                 ready=service.ready,
+                environment=service.environment,
             )
 
     def _entry(self, plugin: PluginInput, entry: _Entry, known: Mapping[str, Service]) -> Iterator[Contribution]:
@@ -169,7 +172,7 @@ class Services:
         file = service.find_file(entry.file)
         if file is not None:
             yield msgspec.structs.replace(entry, roles=service.roles, path=file.path)
-        elif not plugin.removing:
+        elif not plugin.removing and service.name not in self._contested:
             self.findings += [
                 msgspec.structs.replace(finding, plugin=plugin.name, contribution=entry.label)
                 for finding in service.check_file(entry.file)

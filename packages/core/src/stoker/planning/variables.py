@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from stoker_sdk.extension_points.health_checks import HealthCheck
-from stoker_sdk.extension_points.tasks import Script, Shell
+from stoker_sdk.extension_points.tasks import Script, Service, Shell
 from stoker_sdk.model.finding import Finding
 
 from stoker.planning.parts import PluginParts
@@ -30,7 +30,7 @@ def check_variables(parts: Sequence[PluginParts]) -> Iterator[Finding]:
     """A finding for each variable that a command cannot have; values that are not constant are left to the plan."""
     for part in parts:
         for item in (*part.tasks, *part.checks):
-            if not isinstance(item, Shell | Script | HealthCheck):
+            if not isinstance(item, Shell | Script | Service | HealthCheck):
                 continue
             for name, value in item.environment.items():
                 reason = unfit_variable(name, value)

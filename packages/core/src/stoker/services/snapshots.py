@@ -14,6 +14,7 @@ from stoker.db.deployments import read_applied
 from stoker.db.environments import find_environment
 from stoker.db.nodes import node_target, roles_of_nodes
 from stoker.db.overrides import read_overrides
+from stoker.db.primaries import read_primaries
 from stoker.db.vault import SecretName
 from stoker.domain.node import Facts, NodeTarget, Observation, Watch
 from stoker.domain.snapshot import NodeInput, OverrideInput, PluginInput, Snapshot
@@ -63,6 +64,7 @@ def read_stored(context: ServerContext, connection: Connection, environment: str
             )
             for node in nodes
         ],
+        primaries=read_primaries(connection, identity),
         overrides=[item.override for item in read_overrides(connection, identity)],
         marker=context.vault.keyed_hash(f"marker {identity}".encode())[:24],
     )

@@ -12,6 +12,7 @@ from stoker.db import deployments
 from stoker.db.deployments import InstanceHistory
 from stoker.db.environments import deployment_running, find_environment, take_revision
 from stoker.db.plans import StoredPlan, load_plan, load_snapshot
+from stoker.db.primaries import write_primaries
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.errors import ConflictError, ForbiddenError, NotFoundError
@@ -69,6 +70,7 @@ def _begin(
             if not take_revision(connection, stored.environment_id, revision):
                 continue  # somebody changed the environment while we checked: check again
             identity = deployments.add_deployment(connection, stored.environment_id, name, stored.id, retry_of)
+            write_primaries(connection, stored.plan)
             after = {"plan": stored.id, **({"retry_of": retry_of} if retry_of else {})}
             action = "deployment.retry" if retry_of else "deployment.start"
             audit.record(connection, action, identity, identity, environment=name, after=after)

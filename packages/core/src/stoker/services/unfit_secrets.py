@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from stoker_sdk.model.finding import Finding
 
 from stoker.db.vault import SecretName
-from stoker.domain.action import CommandAction
+from stoker.domain.action import CommandAction, ServiceAction
 from stoker.domain.plan import Plan
 from stoker.domain.secret import SecretSlot, Text, unfit
 from stoker.errors import PlanningError
@@ -57,7 +57,7 @@ def _in_commands(plan: Plan, secrets: Mapping[SecretName, str]) -> Iterator[Find
     told: set[int] = set()
     for item in plan.instances:
         action = plan.actions[item.action]
-        if item.action in told or not isinstance(action, CommandAction):
+        if item.action in told or not isinstance(action, CommandAction | ServiceAction):
             continue
         told.add(item.action)
         for name, text in action.environment.items():

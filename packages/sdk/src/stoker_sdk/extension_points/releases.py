@@ -55,7 +55,7 @@ class Release(Contribution, frozen=True, kw_only=True, tag="releases"):
             Version(self.version)
         except InvalidVersion:
             yield Finding(rule="J002", field="version", message=f"{self.version!r} is not a version.", remedy="Write e.g. 1.0.")
-        yield from check_requirements(self.operating_systems, "operating_systems", "P009", "debian>=12,<13")
+        yield from check_requirements(self.operating_systems, "operating_systems", "debian>=12,<13")
         if self.when is not None:
             yield Finding(
                 rule="J006",

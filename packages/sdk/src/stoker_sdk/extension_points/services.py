@@ -11,6 +11,7 @@ import msgspec
 
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
 from stoker_sdk.model.dependency import Edge
+from stoker_sdk.model.expression import Environment
 from stoker_sdk.model.file_format import FileFormat
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.naming import check_owner, check_selector, check_service, check_unit, did_you_mean
@@ -68,6 +69,8 @@ class Service(Contribution, frozen=True, kw_only=True, tag="services"):
     ready: str | None = None
     """Shell text that exits 0 when the service works on the node; the units' tasks end when it does. With ``concurrency`` the
     next node goes on only then, and not at all if it never does."""
+    environment: Environment = {}
+    """Environment variables of ``ready``."""
     after: Sequence[Edge] = ()
     """Tasks that must be finished before the units start."""
     timeout: int = 600

@@ -173,6 +173,8 @@ class Service(Task, frozen=True, kw_only=True, tag="tasks.service"):
     ready: str | None = None
     """Shell text that exits 0 when the service works; after a start, restart or reload the task ends when it does, and fails
     when the time is up."""
+    environment: Environment = {}
+    """Environment variables of ``ready``."""
 
     def __post_init__(self) -> None:
         """Give the task its default id."""

@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from stoker_sdk.model.finding import Finding
 
 
-def check_requirements(texts: Sequence[str], field: str, rule: str, example: str) -> Iterable[Finding]:
+def check_requirements(texts: Sequence[str], field: str, example: str) -> Iterable[Finding]:
     """A finding for each text that is not a name with versions and nothing else."""
     for index, text in enumerate(texts):
         try:
@@ -21,5 +21,5 @@ def check_requirements(texts: Sequence[str], field: str, rule: str, example: str
             plain = False
         if not plain:
             yield Finding(
-                rule=rule, field=f"{field}[{index}]", message=f"{text!r} is not a requirement.", remedy=f"Write e.g. {example}."
+                rule="P009", field=f"{field}[{index}]", message=f"{text!r} is not a requirement.", remedy=f"Write e.g. {example}."
             )

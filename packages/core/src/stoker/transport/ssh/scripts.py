@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from stoker.domain.action import (
     ServiceAction,
     WaitForAction,
 )
+from stoker.domain.secret import Text
 
 
 class AttemptFiles(msgspec.Struct, kw_only=True):
@@ -63,7 +65,7 @@ def build(action: Action, materials: Materials, root: str) -> AttemptFiles:
         case PackagesAction():
             return AttemptFiles(run=_packages(action))
         case ServiceAction():
-            return AttemptFiles(run=_service(action))
+            return _service(action, materials)
         case RebootAction():
             return AttemptFiles(run="", before=_guard(action.unless, action.creates) + _REBOOT)
         case WaitForAction():
@@ -89,19 +91,26 @@ def _guard(unless: str, creates: str) -> str:
     return text
 
 
-def _command(action: CommandAction, materials: Materials) -> AttemptFiles:
-    for name in action.environment:
+_READ_ENVIRONMENT: Final = 'd=${0%/*}\nif [ -f "$d/env" ]; then . "$d/env"; rm -f "$d/env"; fi\n'
+_RUN: Final = 'exec sh -e "$d/run"\n'
+
+
+def _exports(variables: Mapping[str, Text], materials: Materials) -> str:
+    for name in variables:
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name!r} is not a name for an environment variable")
-    environment = "".join(f"export {name}={shlex.quote(materials.text(text))}\n" for name, text in action.environment.items())
-    before = 'd=${0%/*}\nif [ -f "$d/env" ]; then . "$d/env"; rm -f "$d/env"; fi\n'
-    before += f"cd {shlex.quote(action.directory)} || exit 1\n" + _guard(action.unless, action.creates)
+    return "".join(f"export {name}={shlex.quote(materials.text(text))}\n" for name, text in variables.items())
+
+
+def _command(action: CommandAction, materials: Materials) -> AttemptFiles:
+    environment = _exports(action.environment, materials)
+    before = _READ_ENVIRONMENT + f"cd {shlex.quote(action.directory)} || exit 1\n" + _guard(action.unless, action.creates)
     contents: dict[str, bytes] = {}
     if action.script:
         contents["c.script"] = materials.content(action.script)
         before += f'chmod 700 "$d/c.script"\nexec "$d/c.script" {shlex.join(action.arguments)}\n'
     else:
-        before += 'exec sh -e "$d/run"\n'
+        before += _RUN
     return AttemptFiles(run=action.run, before=before, environment=environment, contents=contents)
 
 
@@ -142,11 +151,12 @@ def _packages(action: PackagesAction) -> str:
     return "".join(lines)
 
 
-def _service(action: ServiceAction) -> str:
+def _service(action: ServiceAction, materials: Materials) -> AttemptFiles:
     enabled = "" if action.enabled is None else "yes" if action.enabled else "no"
-    return (
-        _LIBRARIES["service"] + shlex.join(["service", action.name, action.state, enabled, action.restart, action.ready]) + "\n"
-    )
+    words = ["service", action.name, action.state, enabled, action.restart, action.ready]
+    run = _LIBRARIES["service"] + shlex.join(words) + "\n"
+    environment = _exports(action.environment, materials)
+    return AttemptFiles(run=run, before=_READ_ENVIRONMENT + _RUN if environment else "", environment=environment)
 
 
 def _wait_for(action: WaitForAction) -> str:
