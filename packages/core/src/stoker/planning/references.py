@@ -187,22 +187,18 @@ def check_selectors(parts: Iterable[PluginParts], services: Collection[str]) -> 
     for part in parts:
         for contribution in part.contributions:
             for index, text in enumerate(getattr(contribution, "roles", ())):
-                place = part.plugin.name, contribution.label, f"roles[{index}]"
-                selector = read_selector(text)
-                if selector.kind in ("role", "primary") and selector.name not in roles:
-                    findings.append(_nobody("S001", "role", selector.name, roles, place))
-                elif selector.kind == "service" and selector.name not in services:
-                    findings.append(_nobody("S005", "service", selector.name, services, place))
+                selector, name = read_selector(text), read_selector(text).name
+                plugin, label, field = part.plugin.name, contribution.label, f"roles[{index}]"
+                if selector.kind in ("role", "primary") and name not in roles:
+                    message = f"no enabled plugin brings the role {name!r}, so it can match no node."
+                    remedy = f"{did_you_mean(name, roles)}Correct the name, or enable the plugin that brings the role."
+                    findings.append(
+                        Finding(rule="S001", plugin=plugin, contribution=label, field=field, message=message, remedy=remedy)
+                    )
+                elif selector.kind == "service" and name not in services:
+                    message = f"no enabled plugin brings the service {name!r}, so it can match no node."
+                    remedy = f"{did_you_mean(name, services)}Correct the name, or enable the plugin that brings the service."
+                    findings.append(
+                        Finding(rule="S005", plugin=plugin, contribution=label, field=field, message=message, remedy=remedy)
+                    )
     return findings
-
-
-def _nobody(rule: str, kind: str, name: str, known: Collection[str], place: tuple[str, str, str]) -> Finding:
-    plugin, label, field = place
-    return Finding(
-        rule=rule,
-        plugin=plugin,
-        contribution=label,
-        field=field,
-        message=f"no enabled plugin brings the {kind} {name!r}, so it can match no node.",
-        remedy=f"{did_you_mean(name, known)}Correct the name, or enable the plugin that brings the {kind}.",
-    )
