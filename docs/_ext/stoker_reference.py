@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command_line
 import extension_points
+import metrics_list
 import msgspec
 import rules
 import settings_fields
@@ -83,6 +84,7 @@ SOURCES: dict[str, Callable[[str], str]] = {
     "command-line": command_line.page,
     "sdk-face": sdk_face,
     "configuration": configuration,
+    "metrics": metrics_list.page,
     "benchmarks": benchmarks,
 }
 

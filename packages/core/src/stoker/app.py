@@ -26,8 +26,9 @@ from litestar.di import Provide
 from sqlalchemy import select
 
 from stoker import api
-from stoker.api.auth import Door, allowed_hosts
+from stoker.api.auth import Door, allowed_hosts, open_paths
 from stoker.api.bodies import JsonRequest
+from stoker.api.observed import Observed
 from stoker.api.openapi import description
 from stoker.api.parameters import refuse_unknown
 from stoker.api.problems import HANDLERS
@@ -43,6 +44,7 @@ from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
 from stoker.services.tokens import ensure_admin_token, token_hashes
+from stoker.telemetry import logs, service_manager
 from stoker.transport import Transport
 from stoker.transport.simulated import SimulatedTransport
 from stoker.transport.ssh import SshTransport
@@ -100,7 +102,9 @@ def build_app(context: ServerContext) -> Litestar:
         guards=[refuse_unknown],
         openapi_config=description(),
     )
-    app.asgi_handler = Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context))
+    app.asgi_handler = Observed(
+        Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context), open_paths(context.config))
+    )
     return app
 
 
@@ -121,9 +125,11 @@ def _lifespan(context: ServerContext) -> Callable[[Litestar], contextlib.Abstrac
         context.loop = asyncio.get_running_loop()
         if context.orchestrator is not None:
             await context.orchestrator.recover()
+        alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         try:
             yield
         finally:
+            alive.cancel()
             if context.orchestrator is not None:
                 await context.orchestrator.close()
             context.loop = None
@@ -143,27 +149,11 @@ class _Server(uvicorn.Server):
         port = next((s.sockets[0].getsockname()[1] for s in self.servers if s.sockets), self.stoker.port)
         url = self.stoker.url.rsplit(":", 1)[0] + f":{port}"
         _LOG.info("listening on %s, admin token in %s", url, self.stoker.token_file)
+        service_manager.notify("READY=1", f"STATUS=listening on {url}")
 
-
-class _Formatter(logging.Formatter):
-    """Writes no secret that passed through the vault, tracebacks included."""
-
-    def __init__(self, vault: Vault) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._vault = vault
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._vault.redact(super().format(record))
-
-
-def _set_up_logging(config: ServerConfig, vault: Vault) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(vault))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(config.log_level.upper())
-    for chatty in ("asyncssh", "alembic", "httpx", "uvicorn"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        service_manager.notify("STOPPING=1")
+        await super().shutdown(sockets)
 
 
 @contextmanager
@@ -246,7 +236,7 @@ def serve(config: ServerConfig) -> None:
     with _alone(config):
         sockets = _listen(config)
         vault = open_vault(config)
-        _set_up_logging(config, vault)
+        logs.set_up(config.log_format, config.log_level, vault.redact)
         certificate, key = _tls(config)
         context = build_context(config, vault)
         settings = uvicorn.Config(

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -49,8 +50,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long a planning process may run."""
     fleet_socket: Path | None = None
     """The socket of the simulated fleet; ``fleet.sock`` in the data folder by default."""
-    log_level: str = "info"
-    """debug, info, warning or error."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on lines are logged: debug, info, warning or error."""
+    log_format: Literal["text", "json"] = "text"
+    """How a line of the log looks: text for people, or one JSON object a line."""
+    metrics_without_token: bool = False
+    """Whether ``/metrics`` answers anybody who reaches the server; otherwise a scraper sends a viewer's token."""
+    least_free_bytes: int = 256 * 1024 * 1024
+    """With less free space in the data folder the server says that it is not ready."""
 
     @property
     def database_url(self) -> str:

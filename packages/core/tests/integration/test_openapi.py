@@ -45,7 +45,7 @@ def test_every_problem_has_the_one_shape(described) -> None:
 def test_every_route_says_which_problems_it_has(described) -> None:
     for method, path, operation in operations(described):
         wanted = {"403"}
-        if path != "/api/health":
+        if path not in OPEN:
             wanted |= {"400", "401"}
         if "{" in path:
             wanted.add("404")
@@ -56,14 +56,17 @@ def test_every_route_says_which_problems_it_has(described) -> None:
         assert wanted <= set(operation["responses"]), (method, path)
 
 
-def test_every_route_but_health_wants_the_token(described) -> None:
+OPEN = ["/api/health", "/api/ready"]
+
+
+def test_every_route_but_health_and_readiness_wants_the_token(described) -> None:
     assert described["components"]["securitySchemes"]["token"] == {
         "type": "http",
         "scheme": "bearer",
         "description": "The token of the server's file admin-token.",
     }
     assert described["security"] == [{"token": []}]
-    assert [path for _, path, operation in operations(described) if operation.get("security") == [{}]] == ["/api/health"]
+    assert [path for _, path, operation in operations(described) if operation.get("security") == [{}]] == OPEN
 
 
 def test_a_bundle_is_bytes_and_may_be_there_already(described) -> None:

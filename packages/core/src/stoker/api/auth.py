@@ -18,16 +18,20 @@ from stoker.domain import actor
 from stoker.domain.access import AccessLevel
 from stoker.domain.actor import Actor
 from stoker.errors import ForbiddenError, StokerError, UnauthorizedError
+from stoker.telemetry import subject
 
-OPEN_PATHS = frozenset({"/api/health"})
+OPEN_PATHS = frozenset({"/api/health", "/api/ready"})
 """Paths that answer without a token."""
 
 
 class Door:
     """Stands before the whole application, so that also unknown paths tell nothing to strangers."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], token_hashes: Iterable[str]) -> None:
-        """Let in requests to these hosts with a token that has one of these SHA-256 sums."""
+    def __init__(
+        self, app: ASGIApp, hosts: Iterable[str], token_hashes: Iterable[str], open_paths: Iterable[str] = OPEN_PATHS
+    ) -> None:
+        """Let in requests to these hosts with a token that has one of these SHA-256 sums, or to one of these paths."""
+        self._open_paths = frozenset(open_paths)
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
         self._hashes = tuple(value.encode() for value in token_hashes)
@@ -40,13 +44,14 @@ class Door:
         headers = dict(scope["headers"])
         try:
             self._check_host(headers.get(b"host", b"").decode("latin-1"))
-            if scope["path"] not in OPEN_PATHS:
+            if scope["path"] not in self._open_paths:
                 self._check_token(headers.get(b"authorization", b""))
         except StokerError as error:
             await _refuse(error, send)
             return
         address = client[0] if (client := scope.get("client")) else ""
-        known = Actor(kind="server", name="admin", access=AccessLevel.ADMIN, address=address, request_id=secrets.token_hex(8))
+        request_id = subject.current().get("request") or secrets.token_hex(8)
+        known = Actor(kind="server", name="admin", access=AccessLevel.ADMIN, address=address, request_id=request_id)
         actor.set_current(known)
         await self._app(scope, receive, send)
 
@@ -68,6 +73,11 @@ class Door:
         digest = hashlib.sha256(token.strip()).hexdigest().encode()
         if not any([hmac.compare_digest(digest, known) for known in self._hashes]):  # noqa: C419  as long for each token
             raise UnauthorizedError("the token is not known.", remedy="Use the token of the server's admin-token file.")
+
+
+def open_paths(config: ServerConfig) -> frozenset[str]:
+    """The paths that answer without a token."""
+    return OPEN_PATHS | {"/metrics"} if config.metrics_without_token else OPEN_PATHS
 
 
 def allowed_hosts(config: ServerConfig) -> list[str]:

@@ -35,6 +35,7 @@ _MEANINGS: Final = {
     413: "The body is larger than the server takes.",
     422: "What was given does not fit; findings name each fault.",
     502: "A node cannot be reached, or refuses.",
+    503: "The server cannot do its work now.",
 }
 _EXAMPLES: Final = {
     401: ("unauthorized", "the token is not known.", "Use the token of the server's admin-token file."),

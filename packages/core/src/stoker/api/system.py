@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The server itself: whether it lives, and which version it is."""
+"""The server itself: whether it lives, whether it can work, and which version it is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Router, get
+from litestar.di import NamedDependency
 
 from stoker import __version__
 from stoker.api.openapi import problems
+from stoker.services.context import ServerContext
+from stoker.services.readiness import refuse_unready
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -31,6 +34,19 @@ def health() -> Health:
     return Health("ok")
 
 
+class Readiness(msgspec.Struct, frozen=True):
+    """The server can do its work."""
+
+    status: str
+
+
+@get("/ready", sync_to_thread=True, security=[{}], responses={403: problems()[403], 503: problems(503)[503]})
+def ready(context: NamedDependency[ServerContext]) -> Readiness:
+    """Whether the server can do its work: database, orchestrator, disk space; needs no token, tells only which fails."""
+    refuse_unready(context)
+    return Readiness("ready")
+
+
 @get("/version", sync_to_thread=False, responses=problems())
 def version() -> VersionView:
     """Which version it is."""
@@ -43,4 +59,4 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return request.app.openapi_schema.to_schema()
 
 
-router = Router("/api", route_handlers=[health, version, openapi], tags=["system"])
+router = Router("/api", route_handlers=[health, ready, version, openapi], tags=["system"])

@@ -31,6 +31,7 @@ from stoker.errors import InvalidInputError
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
 @click.option("--simulated-socket", metavar="PATH", help="Where the simulated fleet listens [DATA/fleet.sock].")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log [info].")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON for programs [text].")
 def serve(
     listen: str | None,
     data_dir: str | None,
@@ -41,6 +42,7 @@ def serve(
     tls_key: str | None,
     simulated_socket: str | None,
     log_level: str | None,
+    log_format: str | None,
 ) -> None:
     """Run the server in the foreground.
 
@@ -62,6 +64,7 @@ def serve(
         "tls_key": tls_key,
         "fleet_socket": simulated_socket,
         "log_level": log_level,
+        "log_format": log_format,
     }
     config = load_config(file, flags=flags)
     document = msgspec.json.encode(config, enc_hook=str).decode()

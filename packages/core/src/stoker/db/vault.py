@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import secrets as random
 import tempfile
@@ -40,6 +41,7 @@ class Vault:
         self._cipher = AESGCM(hmac.digest(key, b"stoker encrypt", "sha256"))
         self._hash_key = hmac.digest(key, b"stoker hash", "sha256")
         self._known: set[str] = set()
+        self._longest_first: list[str] = []
 
     @classmethod
     def open(cls, path: Path) -> Vault:
@@ -72,14 +74,17 @@ class Vault:
 
     def redact(self, text: str) -> str:
         """A text without any secret that passed through this vault: for logs."""
-        for secret in sorted(self._known, key=len, reverse=True):
+        if len(self._longest_first) != len(self._known):
+            self._longest_first = sorted(self._known, key=len, reverse=True)
+        for secret in self._longest_first:
             text = text.replace(secret, "[secret]")
         return text
 
     def _remember(self, data: bytes) -> None:
         text = data.decode("utf-8", "replace")
-        if len(text) >= _SHORTEST:
-            self._known.add(text)
+        if len(text) >= _SHORTEST and text not in self._known:
+            # as it is, and as messages of errors quote it
+            self._known |= {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
     def keyed_hash(self, data: bytes) -> str:
         """A hash that nobody without the master key can guess from."""

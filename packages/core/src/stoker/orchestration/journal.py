@@ -18,6 +18,7 @@ from stoker.db.database import Database
 from stoker.db.journal import JournalEntry, write_batch
 from stoker.errors import StokerError
 from stoker.orchestration.patience import Patience, passes
+from stoker.telemetry.metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,11 @@ class Journal:
         finally:
             self._nodes -= 1
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     async def close(self) -> None:
         """Write what is queued and end the thread."""
         with self._changed:
@@ -121,6 +127,7 @@ class Journal:
 
     def _write(self, connection: Connection, entries: list[JournalEntry]) -> set[str]:
         while True:
+            begun = time.monotonic()
             try:
                 with self._database.transaction(connection):
                     lost = write_batch(connection, entries, time.time() + LEASE_SECONDS)
@@ -131,6 +138,8 @@ class Journal:
                     self._changed.wait_for(lambda: self._closing, self._patience.pause(error))
             else:
                 self._patience.over()
+                METRICS.journal_batch.observe(len(entries))
+                METRICS.journal_seconds.observe(time.monotonic() - begun)
                 return lost
 
     def _resolve(self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: Exception | None) -> None:

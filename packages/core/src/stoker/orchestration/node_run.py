@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import Protocol
@@ -22,6 +23,9 @@ from stoker.orchestration.attempts import Attempt, Connector, Unknown
 from stoker.orchestration.journal import Journal
 from stoker.orchestration.materials import Materials, Redactor
 from stoker.orchestration.scheduler import Scheduler
+from stoker.telemetry.metrics import METRICS
+
+logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 60.0
 """How long a node that does not answer is tried at most before its task fails."""
@@ -146,6 +150,7 @@ class NodeRun:
             "timeout": task.timeout,
         }
         await self._write(Event(kind="dispatched", node=self._name, task=task.name, attempt=attempt, data=data))
+        METRICS.attempts.inc()
         return await self._follow(number, data, begin=True)
 
     async def _pick_up(self, number: int, attempt: int, old: OpenAttempt) -> Outcome | Unknown:
@@ -218,6 +223,7 @@ class NodeRun:
         run = self._run
         instance = run.plan.instances[number]
         event = self._event_of(number, attempt, outcome)
+        METRICS.results.labels(run.plan.tasks[instance.task].kind, "ok").inc()
         self._ended = run.journal.submit(
             JournalEntry(deployment_id=run.deployment_id, epoch=run.epoch, events=[event], applied=run.ledger.finished(instance))
         )
@@ -230,8 +236,10 @@ class NodeRun:
         task = run.plan.tasks[run.plan.instances[number].task]
         event = self._event_of(number, attempt, outcome, again_in=None if final else task.retry_interval)
         self._forget_later()
+        METRICS.results.labels(task.kind, "failed" if final else "tried again").inc()
         events = [event]
         if final:
+            logger.warning("%s failed with exit status %d, attempt %d", task.name, outcome.exit_status, attempt)
             reason = f"{event.task} failed with exit status {outcome.exit_status}"
             events.append(Event(kind="node", node=self._name, task=event.task, data={"state": "failed", "reason": reason}))
         await self._write(*events)
@@ -245,6 +253,8 @@ class NodeRun:
         task = run.plan.tasks[run.plan.instances[number].task]
         again = task.idempotent and not run.scheduler.halted
         told = run.redact(unknown.reason)
+        METRICS.results.labels(task.kind, "unknown").inc()
+        logger.warning("Nobody knows whether %s ran, attempt %d: %s", task.name, attempt, told)
         data: dict[str, object] = {"reason": told, "ask": not task.idempotent}
         events = [Event(kind="unknown", node=self._name, task=task.name, attempt=attempt, data=data)]
         if not task.idempotent:

@@ -24,6 +24,7 @@ from stoker.orchestration.patience import patiently, reason
 from stoker.orchestration.runner import DeploymentRun, read_inputs
 from stoker.orchestration.wording import listed
 from stoker.plugin_host.store import PluginStore
+from stoker.telemetry.subject import set_about
 from stoker.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class Orchestrator:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runs: dict[str, DeploymentRun] = {}
         self._owner = _own_name()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether deployments are carried out: it was started, and the journal writes."""
+        return self._journal is not None and self._journal.alive
 
     def start(self, deployment_id: str) -> None:
         """Begin to carry out a deployment; returns at once, from any thread."""
@@ -103,6 +109,7 @@ class Orchestrator:
             run.stop()
 
     async def _carry_out(self, deployment_id: str) -> None:
+        set_about(deployment=deployment_id)
         epoch = await self._take(deployment_id)
         if epoch is None or self._journal is None:
             return
@@ -119,6 +126,7 @@ class Orchestrator:
             gate=self._gate,
         )
         self._runs[deployment_id] = run
+        set_about(environment=inputs.plan.environment_name)
         try:
             await run.run()
         finally:
@@ -147,11 +155,11 @@ class Orchestrator:
         self.feed.notify([deployment_id])
         if task.cancelled() or (error := task.exception()) is None:
             return
-        cause = _cause(error)
+        cause, about = _cause(error), {"deployment": deployment_id}
         if isinstance(cause, LostLeaseError):
-            logger.warning("Let go of deployment %s: another server carries it out", deployment_id)
+            logger.warning("Let go of deployment %s: another server carries it out", deployment_id, extra=about)
             return
-        logger.error("Deployment %s broke off", deployment_id, exc_info=error)
+        logger.error("Deployment %s broke off", deployment_id, exc_info=error, extra=about)
         told = self._vault.redact(reason(cause))[:_REASON_SHOWN]
         ending = asyncio.get_running_loop().create_task(
             patiently(f"Deployment {deployment_id}", self._broke_off, deployment_id, told),
@@ -176,7 +184,8 @@ class Orchestrator:
         self._tasks.pop(deployment_id, None)
         self.feed.notify([deployment_id])
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("The end of deployment %s could not be written", deployment_id, exc_info=error)
+            about = {"deployment": deployment_id}
+            logger.error("The end of deployment %s could not be written", deployment_id, exc_info=error, extra=about)
 
 
 def _cause(error: BaseException) -> BaseException:

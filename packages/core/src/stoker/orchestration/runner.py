@@ -30,6 +30,7 @@ from stoker.orchestration.node_run import NodeRun
 from stoker.orchestration.patience import patiently
 from stoker.orchestration.scheduler import Scheduler
 from stoker.plugin_host.store import PluginStore
+from stoker.telemetry.subject import set_about
 from stoker.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class DeploymentRun:
             await self.journal.submit(JournalEntry(deployment_id=self.deployment_id, epoch=self.epoch, events=[note]))
             return
         numbers = [number for number in range(len(self.plan.instances)) if self.scheduler.must_run(number)]
+        logger.info("Deployment %s begins: %d tasks on %d nodes", self.deployment_id, len(numbers), len(self.plan.nodes))
         state = "stopping" if self._stopping else "running"
         event = Event(kind="state", data={"state": state, "reason": "", "total": len(numbers)})
         applied = [self.ledger.started(self.plan.instances[number]) for number in numbers]
@@ -202,6 +204,7 @@ class DeploymentRun:
                 self.scheduler.fail_node(node)
 
     async def _work(self, node: int, run: NodeRun) -> None:
+        set_about(node=self.plan.nodes[node].name)
         for place, item in self._inputs.history.items():
             if item.open is not None and self._nodes[place[0]] == node:
                 await run.resume(self._tasks[place[1]])

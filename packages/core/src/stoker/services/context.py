@@ -16,6 +16,7 @@ from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.store import PluginStore
+from stoker.telemetry.metrics import METRICS
 from stoker.transport import Transport
 
 T = TypeVar("T")
@@ -46,7 +47,22 @@ class ServerContext:
     async def at_length(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do long synchronous work apart from the threads that answer other requests, for the same actor."""
         present = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self.long_work, lambda: present.run(work, *args, **kwargs))
+        waiting, running = METRICS.long_work.labels("waiting"), METRICS.long_work.labels("running")
+        begun = False
+
+        def begin() -> T:
+            nonlocal begun
+            begun = True
+            waiting.dec()
+            with running.track_inprogress():
+                return present.run(work, *args, **kwargs)
+
+        waiting.inc()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.long_work, begin)
+        finally:
+            if not begun:  # nobody waits for it any more, and it had not begun
+                waiting.dec()
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Do asynchronous work from a handler's thread and wait for its result; without a server's loop, in a loop of its own."""

@@ -251,7 +251,8 @@ def _keep(
     bump_revision(connection, environment_id)
     after = _audited(connection, environment_id, plugin)
     audit.record(connection, "plugin.enable", plugin, plugin, environment=home.name, before=before, after=after)
-    _LOG.info("environment %s: plugin %s %s enabled", environment_id, plugin, candidate.version)
+    told = {"environment": home.name, "plugin": plugin}
+    _LOG.info("environment %s: plugin %s %s enabled", home.name, plugin, candidate.version, extra=told)
     return _one(connection, find_environment(connection, environment_id), plugin)
 
 

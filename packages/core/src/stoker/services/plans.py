@@ -25,6 +25,8 @@ from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
 from stoker.services.unfit_secrets import refuse_unfit
 from stoker.services.windows import Part, Window, cut, look
+from stoker.telemetry.metrics import METRICS
+from stoker.telemetry.subject import set_about
 
 _INPUTS_SHOWN = 5
 
@@ -53,6 +55,7 @@ class _Summary(msgspec.Struct):
     warnings: list[str] = []
 
 
+@METRICS.planning()
 def create_plan(context: ServerContext, environment: str) -> PlanView:
     """Look at the nodes, plan, and store the plan.
 
@@ -62,6 +65,7 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
         PlanningError: a plan cannot be made; every finding names its plugin or node.
         NodeUnreachableError: the fleet of simulated nodes went away meanwhile.
     """
+    set_about(environment=environment)
     with context.database.read() as connection:
         row = find_environment(connection, environment)
         refuse_while_deploying(connection, str(row.id), str(row.name), "planning")

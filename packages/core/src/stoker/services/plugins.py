@@ -103,7 +103,7 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
         except BaseException:
             context.store.remove(name, version)  # no row, no file
             raise
-    _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest)
+    _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest, extra={"plugin": name})
     return show(context, name, version), True
 
 
@@ -203,7 +203,7 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
                 connection, "plugin.uninstall", f"{name}/{version}", name, before={"version": version, "digest": row.digest}
             )
         context.store.remove(name, version)
-    _LOG.info("plugin %s %s uninstalled", name, version)
+    _LOG.info("plugin %s %s uninstalled", name, version, extra={"plugin": name})
 
 
 def settings_schema(manifest: str) -> dict[str, object]:

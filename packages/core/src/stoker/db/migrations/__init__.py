@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 FOLDER = Path(__file__).parent
@@ -15,7 +18,23 @@ FOLDER = Path(__file__).parent
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Run the migrations that this database has not seen, in the connection's transaction."""
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def revisions(connection: Connection) -> tuple[str, str]:
+    """The revision of the database's tables (empty: there are none), and the one that this version needs."""
+    return MigrationContext.configure(connection).get_current_revision() or "", newest()
+
+
+@cache
+def newest() -> str:
+    """The revision that this version needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config

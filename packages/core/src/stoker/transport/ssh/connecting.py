@@ -17,6 +17,7 @@ import asyncssh
 from stoker.domain.action import Action
 from stoker.domain.node import NodeIdentity, NodeTarget
 from stoker.errors import HostKeyChangedError, NodeAuthenticationError, NodeUnreachableError
+from stoker.telemetry.metrics import METRICS
 from stoker.transport.ssh.link import SshLink
 from stoker.transport.ssh.shell import Shell
 
@@ -48,6 +49,16 @@ _KINDS: Final = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _NUMBERED: Final = re.compile(r"\[Errno (\d+)\]")
 
 TrustFirst: TypeAlias = Callable[[NodeTarget, str], Awaitable[str]]
+
+
+class _Counted(asyncssh.SSHClient):
+    """Counts the connections that are open, however they end."""
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        METRICS.ssh_connections.inc()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        METRICS.ssh_connections.dec()
 
 
 @lru_cache(maxsize=64)
@@ -149,6 +160,7 @@ class SshTransport:
                 keepalive_count_max=4,
                 preferred_auth=("publickey",),
                 connect_timeout=None,
+                client_factory=_Counted,
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise _changed(target, target.host_key) from error
