@@ -19,6 +19,7 @@ from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.extension_points import config_files as files
 from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, releases, roles, services, tasks
 from stoker_sdk.extension_points import settings as settings_point
+from stoker_sdk.extension_points.task_patches import Extend, Replace, TaskPatch
 from stoker_sdk.manifest import manifest_schema, read_manifest, to_manifest
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.dependency import Dependency
@@ -76,6 +77,15 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     files.Option: st.builds(files.Option, when=WHEN, path=TEXT, service=TEXT, key=TEXT, value=VALUE),
     files.ListItem: st.builds(files.ListItem, path=TEXT, key=TEXT, items=VALUE, after=NAMES, weight=st.integers(-9, 9)),
     files.WholeFile: st.builds(files.WholeFile, path=TEXT, content=VALUE, template=st.none() | TEXT),
+    TaskPatch: st.builds(
+        TaskPatch,
+        when=WHEN,
+        task=TEXT,
+        skip=st.booleans(),
+        replace=st.none()
+        | st.builds(Replace, run=st.none() | TEXT, environment=ENVIRONMENT, state=st.none() | st.just("stopped")),
+        extend=st.none() | st.builds(Extend, after=EDGES, parameters=ENVIRONMENT, run_on=NAMES),
+    ),
     health_checks.HealthCheck: st.builds(health_checks.HealthCheck, id=TEXT, roles=NAMES, run=TEXT, environment=ENVIRONMENT),
     tasks.Packages: st.builds(tasks.Packages, id=TEXT, packages=NAMES, **TASK),
     tasks.Files: st.builds(tasks.Files, id=TEXT, files=st.lists(ITEM, max_size=2), **TASK),

@@ -15,7 +15,7 @@ from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.services import plan_views, plans
 from stoker.services.context import ServerContext
-from stoker.services.plan_views import ExplainView, FileView, PackageView, TaskView
+from stoker.services.plan_views import ExplainView, FileView, PackageView, PatchView, TaskView
 from stoker.services.plans import PlanView
 from stoker.services.windows import MOST
 
@@ -70,6 +70,12 @@ def plan_tasks(context: NamedDependency[ServerContext], plan: FromPath[str], nod
     return Listing(plan_views.task_views(plans.load(context, plan).plan, node=node))
 
 
+@get("/plans/{plan:str}/patches", sync_to_thread=True, responses=problems(404))
+def plan_patches(context: NamedDependency[ServerContext], plan: FromPath[str]) -> Listing[PatchView]:
+    """What plugins changed in each other's tasks: fields, values and who wants them so."""
+    return Listing(plan_views.patch_views(plans.load(context, plan).plan))
+
+
 @get("/plans/{plan:str}/explain", sync_to_thread=True, responses=problems(404, 422))
 def explain_line(
     context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
@@ -81,6 +87,6 @@ def explain_line(
 
 router = Router(
     path="/api",
-    route_handlers=[create_plan, list_plans, show_plan, plan_files, plan_packages, plan_tasks, explain_line],
+    route_handlers=[create_plan, list_plans, show_plan, plan_files, plan_packages, plan_tasks, plan_patches, explain_line],
     tags=["plans"],
 )

@@ -14,7 +14,14 @@ from stoker.cli.output import names, plural
 from stoker.cli.problems import printable
 
 if TYPE_CHECKING:
-    from stoker.client.documents import ExplainDocument, PlanDocument, PlanFileDocument, PlanPackageDocument, PlanTaskDocument
+    from stoker.client.documents import (
+        ExplainDocument,
+        PlanDocument,
+        PlanFileDocument,
+        PlanPackageDocument,
+        PlanPatchDocument,
+        PlanTaskDocument,
+    )
 
 _FILE_MARKS = {
     "create": ("+", "green", "new file"),
@@ -50,6 +57,7 @@ def render_plan(
     files: Sequence[PlanFileDocument],
     packages: Sequence[PlanPackageDocument],
     tasks: Sequence[PlanTaskDocument],
+    patches: Sequence[PlanPatchDocument] = (),
     *,
     everything: bool = False,
 ) -> Group:
@@ -60,6 +68,7 @@ def render_plan(
         parts += _section("Packages", _package_lines(packages, everything))
         parts += _section("Files", _file_lines(files, everything))
         parts += _section("Tasks, in order", _task_lines(tasks, _Doing(files, packages)))
+        parts += _section("Tasks that other plugins patched", _patch_lines(patches))
     parts += [Text(), summary(plan, files, packages, tasks)]
     return Group(*parts)
 
@@ -200,6 +209,16 @@ def _diff_lines(diff: str) -> Iterator[Text]:
             continue  # the path is in the heading
         style = {"+": "green", "-": "red", "@": "bright_black"}.get(line[:1], "")
         yield Text(f"      {printable(line)}", style=style)
+
+
+def _patch_lines(patches: Sequence[PlanPatchDocument]) -> Iterator[Text]:
+    for patch in patches:
+        first, *rest = patch.get("value", "").strip().splitlines() or [""]
+        value = f"{first} ..." if rest else first
+        what = "skipped" if patch.get("field") == "skip" else f"{patch.get('field', '')}: {value}"
+        text = Text("  ~ ", style="yellow").append(printable(patch.get("task", "")), style="bold")
+        text.append(f"  {printable(what)}").append(f"  (by {', '.join(patch.get('plugins') or [])})", style="bright_black")
+        yield text
 
 
 class _Doing:

@@ -144,8 +144,10 @@ def show_plan(
     files = client.plan_files(found["id"], node=node, everything=everything)
     packages = [package for package in client.plan_packages(found["id"]) if node in ("", package["node"])]
     tasks = client.plan_tasks(found["id"], node=node)
+    patches = client.plan_patches(found["id"])
     if as_json:
-        output.write_json({**found, "files": files, "packages": packages, "tasks": tasks})
+        output.write_json({**found, "files": files, "packages": packages, "tasks": tasks, "patches": patches})
     else:
-        output.console().print(plan_view.render_plan(found, files, packages, tasks, everything=everything), soft_wrap=True)
+        shown = plan_view.render_plan(found, files, packages, tasks, patches, everything=everything)
+        output.console().print(shown, soft_wrap=True)
     return not plan_view.is_empty(found, files, packages, tasks)

@@ -307,6 +307,10 @@ class StokerClient:
         """The tasks that a deployment of the plan runs, in order."""
         return self._many(doc.PlanTaskDocument, f"/api/plans/{_q(plan)}/tasks", {"node": node})
 
+    def plan_patches(self, plan: str) -> list[doc.PlanPatchDocument]:
+        """What plugins changed in each other's tasks."""
+        return self._many(doc.PlanPatchDocument, f"/api/plans/{_q(plan)}/patches")
+
     def explain(self, plan: str, *, node: str, path: str, line: int) -> doc.ExplainDocument:
         """Where one line of one planned file came from."""
         return self._one(

@@ -174,6 +174,17 @@ class PlanTaskDocument(TypedDict, total=False):
     idempotent: bool
     timeout: int
     not_simulated: bool
+    patched_by: list[str]
+
+
+class PlanPatchDocument(TypedDict, total=False):
+    """A field of a task that other plugins than its own changed."""
+
+    task: str
+    field: str
+    value: str
+    plugins: list[str]
+    origins: list[OriginDocument]
 
 
 class OriginDocument(TypedDict, total=False):

@@ -107,6 +107,19 @@ class Barrier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Index into ``Plan.groups``: the nodes on which the waiting tasks are held back; -1 for all of them."""
 
 
+class PlannedPatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A field of a task that other plugins than its own changed."""
+
+    task: int
+    """Index into ``Plan.tasks``."""
+    field: str
+    """``skip``, a field's name, ``environment.NAME``, ``after`` ..."""
+    value: str
+    """The new value in words; of an expression its text."""
+    origins: list[int]
+    """Who wants it so: indexes into ``Plan.origins``."""
+
+
 class PlannedInstance(msgspec.Struct, frozen=True, array_like=True):
     """One task on one node."""
 
@@ -155,6 +168,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     barriers: list[Barrier] = []
     groups: list[list[int]] = []
     """Groups of nodes, e.g. those of a role: indexes into ``nodes``."""
+    patches: list[PlannedPatch] = []
+    """What plugins changed in each other's tasks, ordered by task and field."""
     tolerance: dict[str, int | str] = {}
     """Role -> how many of its nodes may fail."""
     primaries: dict[str, int] = {}

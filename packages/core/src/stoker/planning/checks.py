@@ -24,6 +24,7 @@ from stoker.planning.graph import order_definitions
 from stoker.planning.owners import Want, clashes, constant_content, contested
 from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
+from stoker.planning.patches import apply_patches
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.selectors import implied
@@ -40,7 +41,8 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="")
     secrets = SecretPlaces("")
     read = read_plugins(snapshot, secrets)
-    parts, findings = read.plugins, list(read.findings)
+    parts, patch_faults = apply_patches(read.plugins, early=True)
+    findings = [*read.findings, *patch_faults]
     findings += _companions(staying)
     findings += check_releases(parts)
     findings += _roles_twice(parts)

@@ -16,6 +16,7 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.snapshot import Snapshot
 from stoker.planning.graph import REMOVAL_ANCHOR, Definition
 from stoker.planning.parts import PluginParts
+from stoker.planning.patched import PatchedEdge
 from stoker.planning.services import ServiceUnit
 
 _GENERATED = frozenset({*ANCHORS, "packages", "files"})
@@ -36,6 +37,8 @@ class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
     """The roles whose nodes have it."""
     service: str = ""
     """The unit that ``remove.service`` stops."""
+    skipped: bool = False
+    """Another plugin skips it: it keeps its place and does nothing."""
 
 
 def triggers_of(task: tasks.Task) -> list[str]:
@@ -76,7 +79,7 @@ class _Owners:
                 for package in item.packages:
                     name = package if isinstance(package, str) else package.name
                     self.packages.setdefault(name, set()).add(f"{part.plugin.name}.packages")
-            for task in part.tasks:
+            for task in (*part.tasks, *part.skipped_tasks):
                 full = f"{part.plugin.name}.{task.id}"
                 if task.on == "deploy":
                     self.tasks.add(full)
@@ -100,11 +103,14 @@ class _Owners:
             else:
                 found = (self.files if kind == "file" else self.packages).get(name, set())
             if not found and not isinstance(task, ServiceUnit):  # what goes with a plugin counts as a change, too
+                full = f"{part.plugin.name}.{task.id}"
+                patched = part.patched[full].triggers if full in part.patched else {}
+                plugin, label = patched.get(trigger, (part.plugin.name, task.label))
                 self.findings.append(
                     Finding(
                         rule="G005",
-                        plugin=part.plugin.name,
-                        contribution=task.label,
+                        plugin=plugin,
+                        contribution=label,
                         field="restart_on" if isinstance(task, tasks.Service) else "run_on",
                         message=f"nothing here brings {trigger!r}, so it can never fire.",
                         remedy="Correct the name, or enable the plugin that brings it.",
@@ -118,7 +124,14 @@ def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
     name = part.plugin.name
     if part.packages:
         roles = _union(item.roles for item in part.packages)
-        definition = Definition(name=f"{name}.packages", plugin=name, label="node_packages", roles=roles, phase="install")
+        definition = Definition(
+            name=f"{name}.packages",
+            plugin=name,
+            label="node_packages",
+            roles=roles,
+            phase="install",
+            patched=_edges(part, f"{name}.packages"),
+        )
         yield TaskSource(definition=definition, origin="packages", part=part, roles=roles)
     if part.files:
         others = {
@@ -129,14 +142,20 @@ def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
         }
         roles = _union(item.roles for item in part.files)
         definition = Definition(
-            name=f"{name}.files", plugin=name, label="config_files", roles=roles, phase="configure", implied=sorted(others)
+            name=f"{name}.files",
+            plugin=name,
+            label="config_files",
+            roles=roles,
+            phase="configure",
+            implied=sorted(others),
+            patched=_edges(part, f"{name}.files"),
         )
         yield TaskSource(definition=definition, origin="files", part=part, roles=roles)
 
 
 def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
     name = part.plugin.name
-    for task in part.tasks:
+    for task in (*part.tasks, *part.skipped_tasks):
         if task.on != "deploy":
             continue
         definition = Definition(
@@ -148,12 +167,22 @@ def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
             after=task.after,
             before=task.before,
             implied=owners.names(part, task),
+            patched=_edges(part, f"{name}.{task.id}"),
         )
-        yield TaskSource(definition=definition, origin="task", part=part, task=task, roles=task.roles)
-    for check in part.checks:
+        skipped = task in part.skipped_tasks
+        yield TaskSource(definition=definition, origin="task", part=part, task=task, roles=task.roles, skipped=skipped)
+    for check in (*part.checks, *part.skipped_checks):
         phase = "prepare" if check.moment == "before" else "verify"
-        definition = Definition(name=f"{name}.check.{check.id}", plugin=name, label=check.label, roles=check.roles, phase=phase)
-        yield TaskSource(definition=definition, origin="check", part=part, check=check, roles=check.roles)
+        full = f"{name}.check.{check.id}"
+        definition = Definition(
+            name=full, plugin=name, label=check.label, roles=check.roles, phase=phase, patched=_edges(part, full)
+        )
+        skipped = check in part.skipped_checks
+        yield TaskSource(definition=definition, origin="check", part=part, check=check, roles=check.roles, skipped=skipped)
+
+
+def _edges(part: PluginParts, name: str) -> list[PatchedEdge]:
+    return part.patched[name].edges if name in part.patched else []
 
 
 def _removal_tasks(part: PluginParts) -> Iterable[TaskSource]:
@@ -175,7 +204,7 @@ def _removal_tasks(part: PluginParts) -> Iterable[TaskSource]:
             implied=[f"{name}.{other.id}" for other in own if _position(other) < place],
         )
         yield TaskSource(definition=definition, origin="task", part=part, task=task, roles=task.roles)
-    for task in part.tasks:
+    for task in (*part.tasks, *part.skipped_tasks):
         if isinstance(task, tasks.Service) and task.on == "deploy":
             definition = Definition(
                 name=f"{name}.remove.{task.id}",

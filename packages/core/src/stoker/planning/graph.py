@@ -17,6 +17,8 @@ from stoker_sdk.model.selector import read_selector
 
 from stoker.planning.selectors import base_roles
 
+from stoker.planning.patched import PatchedEdge
+
 REMOVAL_ANCHOR: Final = "removed"
 """An inner anchor before ``prepare``: what is removed goes before anything new comes."""
 
@@ -38,6 +40,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     before: Sequence[Edge] = ()
     implied: Sequence[str] = ()
     """Full names that come first because a trigger or a shared file says so; missing ones are ignored."""
+    patched: Sequence[PatchedEdge] = ()
+    """Edges that other plugins added."""
 
 
 class CrossEdge(msgspec.Struct, frozen=True, order=True):
@@ -107,6 +111,11 @@ class _Builder:
         for field, edges in (("after", definition.after), ("before", definition.before)):
             for index, edge in enumerate(edges):
                 self._edge(definition, Dependency(edge) if isinstance(edge, str) else edge, field, f"{field}[{index}]")
+        for other in definition.patched:
+            edge = Dependency(other.edge) if isinstance(other.edge, str) else other.edge
+            self._edge(
+                msgspec.structs.replace(definition, plugin=other.plugin, label=other.label), edge, other.field, other.place
+            )
 
     def _edge(self, definition: Definition, edge: Dependency, field: str, place: str) -> None:
         other = self.resolve(definition, edge, place)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import msgspec
 from stoker_sdk.extension_points import tasks
 
-from stoker.domain.action import Action, FileChange, FilesAction, PackagesAction, ServiceAction
+from stoker.domain.action import Action, CommandAction, FileChange, FilesAction, PackagesAction, ServiceAction
 from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.actions import build_action, build_check, digest, varies, without_indexes
@@ -46,6 +46,9 @@ class TaskTemplate:
         action, own = self._action(state)
         if action < 0:
             return
+        if self.source.skipped:
+            self._pass_through(state, action)
+            return
         inputs = self._hash(action, own, state)
         effects = self._look_at_effects(self._tables.actions.items[action], state)
         fired = any(_has_changed(trigger, self.plugin, state) for trigger in self._triggers)
@@ -58,9 +61,15 @@ class TaskTemplate:
     def add_check(self, state: NodeState) -> None:
         """A health check runs where something else of its plugin runs."""
         action, own = self._action(state)
-        if action >= 0:
+        if action >= 0 and self.source.skipped:
+            self._pass_through(state, action)
+        elif action >= 0:
             reason = "check" if self.plugin in state.plugins_running else ""
             self._append(state, action, self._hash(action, own, state), reason)
+
+    def _pass_through(self, state: NodeState, action: int) -> None:
+        """Another plugin skips the task: it stands in the plan so that order holds across it, and never runs."""
+        self._tables.instances.append(PlannedInstance(self.index, state.index, action, ""))
 
     def _append(self, state: NodeState, action: int, inputs: str, reason: str) -> None:
         state.inputs[self.name] = inputs
@@ -90,6 +99,8 @@ class TaskTemplate:
         task, check = self.source.task, self.source.check
         if not scope.holds(self._when, self.source.definition.label):
             return _NOT_MADE
+        if self.source.skipped:
+            return self._tables.actions.add(CommandAction()), ""
         if task is not None:
             action = build_action(scope, task, self._tables.contents)
             return self._tables.actions.add(action), self._own(scope, action)

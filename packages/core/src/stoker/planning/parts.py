@@ -21,6 +21,7 @@ from stoker_sdk.model.selector import primary_of
 
 from stoker.domain.plan import Origin
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
+from stoker.planning.patched import Patched
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.selectors import Membership, selectors_of
 from stoker.planning.services import Services
@@ -44,6 +45,11 @@ class PluginParts(msgspec.Struct, kw_only=True):
     contributions: list[Contribution] = []
     """All of them as the plugin wrote them, in its order."""
     settings_schema: Mapping[str, object] = {}
+    patched: Mapping[str, Patched] = {}
+    """Tasks of this plugin that others patched, by their whole names."""
+    skipped_tasks: list[Task] = []
+    """Tasks that others skip: they keep their places and do nothing."""
+    skipped_checks: list[HealthCheck] = []
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from stoker.domain.plan import PlannedTask
+import msgspec
+
+from stoker.domain.plan import PlannedPatch, PlannedTask
 from stoker.planning.definitions import TaskSource
+from stoker.planning.parts import Origins, PluginParts
 
 _GENERATED: Final = {
     "packages": ("packages", "Packages of {}"),
@@ -26,7 +30,7 @@ def planned_task(source: TaskSource, after: list[int], barriers: list[int]) -> P
     if source.origin in _GENERATED:
         kind, title = _GENERATED[source.origin]
         timeout = _PACKAGES_TIMEOUT if kind == "packages" else 600
-        return PlannedTask(
+        planned = PlannedTask(
             name=name,
             plugin=plugin,
             kind=kind,
@@ -36,6 +40,8 @@ def planned_task(source: TaskSource, after: list[int], barriers: list[int]) -> P
             after=after,
             barriers=barriers,
         )
+        patched = source.part.patched.get(name) if source.part is not None else None
+        return msgspec.structs.replace(planned, **patched.timing) if patched is not None else planned
     if source.origin == "remove.service":
         title = f"Stop {source.service}"
         return PlannedTask(
@@ -63,3 +69,26 @@ def planned_task(source: TaskSource, after: list[int], barriers: list[int]) -> P
         after=after,
         barriers=barriers,
     )
+
+
+def planned_patches(parts: Sequence[PluginParts], places: Mapping[str, int], origins: Origins) -> list[PlannedPatch]:
+    """What plugins changed in each other's tasks, as far as a plan has them.
+
+    Args:
+        parts: the plugins, patched.
+        places: a task's name -> its index in the plan.
+        origins: the plan's, where whoever changed something is noted.
+    """
+    found = [
+        PlannedPatch(
+            task=places[name],
+            field=field.field,
+            value=field.value,
+            origins=[origins.add(plugin, contribution, value) for plugin, contribution, value in field.owners],
+        )
+        for part in parts
+        for name, patched in part.patched.items()
+        if name in places
+        for field in patched.fields
+    ]
+    return sorted(found, key=lambda patch: (patch.task, patch.field, patch.value))

@@ -27,7 +27,8 @@ from stoker.planning.overrides import Overrides, check_overrides
 from stoker.planning.owners import Want, clashes, constant_content, contested, holds_here
 from stoker.planning.packages import PackageProgram
 from stoker.planning.parts import NodeClass, Origins, classify, read_plugins
-from stoker.planning.planned_tasks import planned_task
+from stoker.planning.patches import apply_patches
+from stoker.planning.planned_tasks import planned_patches, planned_task
 from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
 from stoker.planning.role_limits import check_assignment, check_left_out, primaries_left_out, tolerances
@@ -87,6 +88,8 @@ class _Planner:
         self.findings += check_expressions(self.parts, self.read.services)
         self.findings += check_overrides(self.parts, self.snapshot.overrides)
         self._stop_on_findings()
+        self.parts, findings = apply_patches(self.parts)
+        self.findings += findings
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
         self.warnings += not_undone(self.parts)
         self.findings += findings
@@ -137,7 +140,11 @@ class _Planner:
             tasks=[template for template in chosen if template.source.check is None],
             checks=[template for template in chosen if template.source.check is not None],
             contested=contested(staying, node_class),
-            units={template.source.task.name: template.index for template in chosen if isinstance(template.source.task, Service)},
+            units={
+                template.source.task.name: template.index
+                for template in chosen
+                if isinstance(template.source.task, Service) and not template.source.skipped
+            },
         )
 
     def _one_node(self, number: int, group: _Group, removal: Removal) -> None:
@@ -193,6 +200,7 @@ class _Planner:
             tolerance=tolerances(self.parts, snapshot.roles),
             primaries=dict(sorted(self.membership.primaries.items())),
             warnings=[*self.warnings, *self._readable_secrets()],
+            patches=planned_patches(self.parts, {ordered[task].definition.name: place[task] for task in present}, tables.origins),
             remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing],
             snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
         )

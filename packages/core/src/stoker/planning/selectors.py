@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -19,8 +20,9 @@ NOBODY: Final[Mapping[str, Sequence[str]]] = {}
 def selectors_of(contribution: Contribution) -> list[str]:
     """All selectors that a contribution writes, for its own nodes and for those of its edges."""
     found = list(getattr(contribution, "roles", ()))
-    for field in ("after", "before"):
-        edges = getattr(contribution, field, ())
+    edges_of = (contribution, getattr(contribution, "extend", None))  # a patch adds edges to another plugin's task
+    for holder, field in itertools.product(edges_of, ("after", "before")):
+        edges = getattr(holder, field, ())
         found += [edge.role for edge in edges if isinstance(edge, Dependency) and edge.role is not None]
     return found
 

@@ -36,6 +36,18 @@ class ValueFault(Exception):  # noqa: N818  a finding on its way up, not an erro
         super().__init__(str(finding))
 
 
+class ForeignValue:
+    """A value that is not this plugin's own: whoever gave it knows how to evaluate it."""
+
+    def evaluate(self, node: int) -> object:
+        """The value on a node. Raises ValueFault."""
+        raise NotImplementedError
+
+    def is_shared(self) -> bool:
+        """Whether it is the same on all nodes."""
+        raise NotImplementedError
+
+
 class Nodes:
     """The nodes of a snapshot as expressions see them; made once for all plugins."""
 
@@ -157,6 +169,8 @@ class Scope:
         """
         if isinstance(value, Expression):
             return self._run(value.source, label, field)
+        if isinstance(value, ForeignValue):
+            return value.evaluate(self._node)
         if isinstance(value, list | tuple):
             items: list[object] = []
             for item in value:
@@ -257,6 +271,8 @@ def is_shared(value: object) -> bool:
     """Whether a field's value is the same on all nodes."""
     if isinstance(value, Expression):
         return not (compile_expression(value.source).variables & NODE_NAMES)
+    if isinstance(value, ForeignValue):
+        return value.is_shared()
     if isinstance(value, list | tuple):
         return all(is_shared(item) for item in value)
     return True

@@ -12,6 +12,7 @@ from stoker_sdk.extension_points import tasks
 from stoker.domain.node import Watch
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.parts import NodeClass, PluginParts, classify, read_plugins
+from stoker.planning.patches import apply_patches
 from stoker.planning.secret_places import SecretPlaces
 
 
@@ -27,7 +28,7 @@ def watch_lists(snapshot: Snapshot) -> list[Watch]:
     """For each node of the snapshot, in its order, the files, packages and services to look at."""
     # Faults are told by the plan itself; who of several is chosen, when it is known who answers.
     read = read_plugins(snapshot, SecretPlaces(snapshot.marker), everyone=True)
-    parts = read.plugins
+    parts, _ = apply_patches(read.plugins)
     lists: list[Watch] = [Watch()] * len(snapshot.nodes)
     units = _services(parts)
     for node_class in classify(snapshot.nodes, read.membership):
@@ -66,7 +67,10 @@ def _add_task(wanted: _Wanted, task: tasks.Task) -> None:
 def _services(parts: Iterable[PluginParts]) -> dict[str, str]:
     """Unit by the name of the task that brought it: one that is not wanted any more has to be stopped."""
     return {
-        f"{part.plugin.name}.{task.id}": task.name for part in parts for task in part.tasks if isinstance(task, tasks.Service)
+        f"{part.plugin.name}.{task.id}": task.name
+        for part in parts
+        for task in (*part.tasks, *part.skipped_tasks)
+        if isinstance(task, tasks.Service)
     }
 
 

@@ -63,6 +63,20 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int
     not_simulated: bool
     """Whether the node is a simulated one and would only pretend to run it."""
+    patched_by: list[str] = []
+    """Other plugins that changed the task; the plan's patches say what."""
+
+
+class PatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of a task that other plugins than its own changed."""
+
+    task: str
+    field: str
+    """``skip``, a field's name, ``environment.NAME``, ``after`` ..."""
+    value: str
+    """The new value; of an expression its text."""
+    plugins: list[str]
+    origins: list[Origin]
 
 
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +205,9 @@ def task_views(plan: Plan, *, node: str = "") -> list[TaskView]:
 
 
 def _task_views(plan: Plan, wanted: int | None) -> Iterator[TaskView]:
+    patched: dict[int, set[str]] = {}
+    for patch in plan.patches:
+        patched.setdefault(patch.task, set()).update(_plugins(plan, patch.origins))
     pretended = {(plan.instances[number].task, plan.instances[number].node) for number in plan.pretended}
     for item in sorted((item for item in plan.instances if item.run), key=lambda item: (item.task, item.node)):
         if wanted is not None and item.node != wanted:
@@ -208,7 +225,22 @@ def _task_views(plan: Plan, wanted: int | None) -> Iterator[TaskView]:
             idempotent=task.idempotent,
             timeout=task.timeout,
             not_simulated=(item.task, item.node) in pretended,
+            patched_by=sorted(patched.get(item.task, ())),
         )
+
+
+def patch_views(plan: Plan) -> list[PatchView]:
+    """What plugins changed in each other's tasks, in the order of the tasks."""
+    return [
+        PatchView(
+            task=plan.tasks[patch.task].name,
+            field=patch.field,
+            value=patch.value,
+            plugins=_plugins(plan, patch.origins),
+            origins=[plan.origins[number] for number in patch.origins],
+        )
+        for patch in plan.patches
+    ]
 
 
 def explain(plan: Plan, plan_id: str, node: str, path: str, line: int) -> ExplainView:

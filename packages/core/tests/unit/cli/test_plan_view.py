@@ -54,3 +54,15 @@ def test_a_task_of_which_nothing_is_known_tells_its_whole_text():
 def test_checks_are_counted_apart_from_tasks():
     said = told(tasks=[task("mail.step", "shell", "true"), task("mail.check", "check", "true", "check")])
     assert "Plan: 1 task on 1 node; 1 check" in said
+
+
+def test_a_patched_task_names_field_value_and_plugins():
+    patches = [
+        {"task": "mail.step", "field": "run", "value": "one\ntwo", "plugins": ["a", "b"]},
+        {"task": "mail.other", "field": "skip", "value": "skipped", "plugins": ["a"]},
+    ]
+    console = Console(width=1000, no_color=True)
+    with console.capture() as capture:
+        console.print(plan_view.render_plan(PLAN, (), (), [task("mail.step", "shell", "true")], patches))
+    assert "~ mail.step  run: one ...  (by a, b)\n" in capture.get()
+    assert "~ mail.other  skipped  (by a)\n" in capture.get()

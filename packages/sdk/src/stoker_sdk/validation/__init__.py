@@ -17,6 +17,7 @@ from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import line_finder
 from stoker_sdk.validation.expressions import check_expressions
 from stoker_sdk.validation.options import check_options
+from stoker_sdk.validation.patches import check_patches
 from stoker_sdk.validation.places import check_files, check_paths
 from stoker_sdk.validation.project import check_project
 from stoker_sdk.validation.selectors import check_selectors
@@ -47,7 +48,8 @@ def check_plugin(plugin: Plugin, folder: Path | None = None, *, try_defaults: bo
     for contribution in plugin.contributions:
         found = [*contribution.check(), *check_expressions(plugin, contribution), *check_paths(contribution)]
         findings += [msgspec.structs.replace(finding, contribution=contribution.label) for finding in found]
-    findings += [*check_options(plugin), *check_services(plugin), *check_tasks(plugin), *check_selectors(plugin)]
+    findings += [*check_options(plugin), *check_services(plugin), *check_tasks(plugin), *check_patches(plugin)]
+    findings += check_selectors(plugin)
     if folder is not None:
         findings += [*check_files(plugin, folder), *check_project(plugin, folder)]
     if folder is not None and (folder / YAML).is_file():

@@ -85,8 +85,14 @@ def _values(contribution: Contribution) -> Iterable[tuple[str, object]]:
     for field in _VALUE_FIELDS:
         if hasattr(contribution, field):
             yield field, getattr(contribution, field)
-    for name, value in getattr(contribution, "environment", {}).items():
-        yield f"environment.{name}", value
+    for place, holder in (
+        ("", contribution),
+        *((f"{name}.", getattr(contribution, name, None)) for name in ("replace", "extend")),
+    ):
+        for field in ("environment", "parameters"):
+            values = getattr(holder, field, None)
+            for name, value in values.items() if isinstance(values, Mapping) else ():
+                yield f"{place}{field}.{name}", value
     for index, item in enumerate(getattr(contribution, "files", ())):
         yield f"files[{index}].content", getattr(item, "content", None)
 

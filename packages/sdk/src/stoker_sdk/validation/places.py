@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Option, WholeFile
 from stoker_sdk.extension_points.services import Service
+from stoker_sdk.extension_points.task_patches import TaskPatch
 from stoker_sdk.extension_points.tasks import Task
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
@@ -30,6 +31,9 @@ def check_paths(contribution: Contribution) -> Iterable[Finding]:
             if getattr(contribution, field, None)
         ]
         paths += [(f"files[{index}].path", item.path) for index, item in enumerate(getattr(contribution, "files", ()))]
+    if isinstance(contribution, TaskPatch) and (other := contribution.replace) is not None:
+        named = (("creates", other.creates), ("directory", other.directory), ("file", other.file))
+        paths += [(f"replace.{field}", path) for field, path in named if path]
     for field, path in paths:
         if not path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path or "\n" in path:
             yield Finding(
