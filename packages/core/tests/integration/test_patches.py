@@ -52,5 +52,5 @@ def test_two_plugins_that_patch_differently_are_refused_together(simulation):
         simulation.client.enable_plugin(name, "patient")
     assert all(word in str(refused.value) for word in ("H010", "hasty", "patient", "timeout"))
     assert [plugin["name"] for plugin in simulation.client.environment(name)["plugins"]] == [name, "hasty"]
-    with pytest.raises(ConflictError, match="no enabled plugin has the task 'contested.first'"):
+    with pytest.raises(ConflictError, match=r"no enabled plugin has the task 'contested\.first'"):
         simulation.client.disable_plugin(name, name)
