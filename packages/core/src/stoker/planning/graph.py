@@ -15,9 +15,8 @@ from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.naming import did_you_mean
 from stoker_sdk.model.selector import read_selector
 
-from stoker.planning.selectors import base_roles
-
 from stoker.planning.patched import PatchedEdge
+from stoker.planning.selectors import base_roles
 
 REMOVAL_ANCHOR: Final = "removed"
 """An inner anchor before ``prepare``: what is removed goes before anything new comes."""
