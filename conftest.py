@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["stoker_lab.database_fixtures"]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):

@@ -49,8 +49,8 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
 
 @pytest.fixture
-def server_context(tmp_path: Path) -> Iterator[ServerContext]:
-    config = ServerConfig(data_dir=tmp_path / "data", max_upload_bytes=4 * 1024 * 1024)
+def server_context(tmp_path: Path, database_url: str) -> Iterator[ServerContext]:
+    config = ServerConfig(data_dir=tmp_path / "data", database=_setting(database_url), max_upload_bytes=4 * 1024 * 1024)
     context = build_context(config, open_vault(config))
     yield context
     context.database.close()
@@ -82,20 +82,34 @@ def _is_described(response: httpx.Response) -> None:
             return
 
 
+def _setting(url: str) -> str:
+    """What a configuration says: nothing for SQLite, which then is in the data folder."""
+    return "" if url.startswith("sqlite") else url
+
+
 class RunningServer:
     """A real server process on a data folder; it can be killed and started again."""
 
-    def __init__(self, data_dir: Path, **fields: object) -> None:
+    def __init__(self, data_dir: Path, *, database: str = "", **fields: object) -> None:
+        """``database``: an URL, of which any of SQLite means the file in the data folder."""
         self.data_dir = data_dir
-        self.fields = fields
+        self.fields = {**fields, "database": _setting(database)}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data_dir.with_suffix(".log")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
+    @property
+    def config(self) -> ServerConfig:
+        return ServerConfig(data_dir=self.data_dir, port=self.port, **self.fields)
+
+    @property
+    def database_url(self) -> str:
+        return self.config.database_url
+
     def start(self) -> None:
-        config = ServerConfig(data_dir=self.data_dir, port=self.port, **self.fields)
+        config = self.config
         document = msgspec.json.encode(config, enc_hook=str).decode()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -24,6 +24,7 @@ from litestar import Litestar, Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from stoker import api
 from stoker.api.auth import Door, allowed_hosts, open_paths
@@ -35,6 +36,7 @@ from stoker.api.problems import HANDLERS
 from stoker.config import ServerConfig, read_config
 from stoker.db import tables
 from stoker.db.database import Database
+from stoker.db.faults import reason
 from stoker.db.vault import Vault
 from stoker.errors import ConfigurationError, StokerError
 from stoker.orchestration.orchestrator import Orchestrator
@@ -61,10 +63,27 @@ def open_vault(config: ServerConfig) -> Vault:
     return Vault.open(config.data_dir / "master.key")
 
 
+def open_database(config: ServerConfig) -> Database:
+    """The database, with this version's tables.
+
+    Raises:
+        StokerError: it cannot be used.
+    """
+    database = Database(config.database_url, password=config.database_password, connections=config.database_connections)
+    try:
+        database.migrate()
+    except DBAPIError as error:
+        database.close()
+        raise StokerError(
+            f"the database cannot be used: {reason(error)}",
+            remedy="Check that it runs, that 'database' names it, and that its user owns it; then start the server again.",
+        ) from error
+    return database
+
+
 def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     """Open everything that a server works with; the first time, make it."""
-    database = Database(config.database_url)
-    database.migrate()
+    database = open_database(config)
     store = PluginStore(config.data_dir / "plugins")
     with database.read() as connection:
         rows = connection.execute(select(tables.plugins.c.name, tables.plugins.c.version))

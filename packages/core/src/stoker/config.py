@@ -30,6 +30,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     data_dir: Path
     """Database, keys, admin token and plugins; readable by the server's user alone."""
+    database: str = ""
+    """``postgresql://USER@HOST/NAME``; without it, an SQLite file in the data folder."""
+    database_password_file: Path | None = None
+    """A file with PostgreSQL's password, for a URL without one."""
+    database_connections: int = 60
+    """How many connections to the database all processes together hold at most."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8550
@@ -62,7 +68,24 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     @property
     def database_url(self) -> str:
         """Where the database is."""
-        return f"sqlite:///{self.data_dir / 'stoker.db'}"
+        return self.database or f"sqlite:///{self.data_dir / 'stoker.db'}"
+
+    @property
+    def database_password(self) -> str:
+        """PostgreSQL's password, from its file; empty without one.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        file = self.database_password_file
+        if file is None:
+            return ""
+        try:
+            return file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"database_password_file {file} cannot be read: {error}.", remedy="Check the path and its permissions."
+            ) from error
 
     @property
     def token_file(self) -> Path:

@@ -66,6 +66,13 @@ class ConflictError(StokerError):
         super().__init__(detail, remedy=remedy, findings=list(findings), **data)
 
 
+class DatabaseUnavailableError(StokerError):
+    """The database is away, locked or full; what was asked for may work later."""
+
+    status = 503
+    kind = "database-unavailable"
+
+
 class UnauthorizedError(StokerError, PermissionError):
     """Nobody is signed in, or the token is wrong."""
 

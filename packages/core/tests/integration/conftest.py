@@ -15,10 +15,10 @@ from simulation import Simulation
 
 
 @pytest.fixture(scope="session")
-def simulation(tmp_path_factory, running_server_class):
+def simulation(tmp_path_factory, running_server_class, new_database_url):
     """Everybody's; names of plugins, environments and nodes must not meet."""
     folder = tmp_path_factory.mktemp("simulation")
-    made = Simulation(running_server_class(folder / "data"), folder)
+    made = Simulation(running_server_class(folder / "data", database=new_database_url()), folder)
     try:
         yield made.start()
     finally:
@@ -26,9 +26,9 @@ def simulation(tmp_path_factory, running_server_class):
 
 
 @pytest.fixture
-def own_simulation(tmp_path, running_server_class):
+def own_simulation(tmp_path, running_server_class, database_url):
     """One for a test that kills its server."""
-    made = Simulation(running_server_class(tmp_path / "data"), tmp_path)
+    made = Simulation(running_server_class(tmp_path / "data", database=database_url), tmp_path)
     try:
         yield made.start()
     finally:

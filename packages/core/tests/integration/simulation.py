@@ -115,7 +115,7 @@ class Simulation:
 
     def ran(self, deployment):
         """(node, task) -> how often the fleet started it in a deployment, by its own record."""
-        database = Database(f"sqlite:///{self.data / 'stoker.db'}")
+        database = Database(self.server.database_url)
         with database.read() as connection:
             names = [task.name.partition(".")[2] for task in load_plan(connection, deployment["plan"]).plan.tasks]
         database.close()

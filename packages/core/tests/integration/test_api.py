@@ -11,6 +11,9 @@ from stoker_sdk.extension_points import roles
 from stoker.services.context import ServerContext  # isort: skip
 
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
 def problem(response, status: int, kind: str) -> dict[str, object]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"

@@ -53,6 +53,7 @@ def broken_off(simulation, name, delay):
         return simulation.finish(running, "failed")
 
 
+@pytest.mark.databases("sqlite")
 def test_a_retry_picks_up_what_is_under_way_and_starts_nothing_twice(own_simulation):
     simulation, name = own_simulation, "handed"
     failed = broken_off(simulation, name, 4.0)
@@ -81,6 +82,7 @@ def test_a_retry_picks_up_what_is_under_way_and_starts_nothing_twice(own_simulat
     assert simulation.client.create_plan(name)["counts"]["tasks"] == 0
 
 
+@pytest.mark.databases("sqlite")
 def test_where_a_retry_is_refused_a_person_can_judge(own_simulation):
     simulation, name = own_simulation, "judged"
     failed = broken_off(simulation, name, 2.0)
@@ -97,6 +99,7 @@ def test_where_a_retry_is_refused_a_person_can_judge(own_simulation):
     assert simulation.ran(failed) == {("judged1", "first"): 1, ("judged2", "first"): 1}
 
 
+@pytest.mark.databases("sqlite")
 def test_a_locked_database_is_waited_for(own_simulation):
     simulation, name = own_simulation, "locked"
     first = tasks.Shell(id="first", roles=[name], run="locked-first")

@@ -12,6 +12,8 @@ from stoker.errors import ConflictError
 from stoker_sdk import Dependency
 from stoker_sdk.extension_points import config_files, node_packages, tasks
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def shell(identity, name, **fields):
     """A task whose text is ``NAME-ID``, which the fleet's rules can tell from all others."""

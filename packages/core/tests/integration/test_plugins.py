@@ -218,6 +218,7 @@ def test_settings_that_do_not_fit_change_nothing(enabled: TestClient) -> None:
     assert before == (enabled.get("/api/environments/e").json(), enabled.get("/api/environments/e/plugins/motd").json())
 
 
+@pytest.mark.databases("sqlite")
 def test_a_planted_secret_is_nowhere_in_the_clear(
     enabled: TestClient, server_context: ServerContext, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,8 @@ from simulation import until
 from stoker_sdk import Dependency
 from stoker_sdk.extension_points import tasks
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 STEPS, NODES, KILLS = 8, 3, 5
 
 

@@ -10,6 +10,8 @@ from stoker.errors import ConflictError, StokerError
 from stoker_sdk import ref
 from stoker_sdk.extension_points import config_files, settings, tasks
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 class Text(pydantic.BaseModel):
     text: str = settings.field("old", title="Text")

@@ -12,6 +12,8 @@ from simulation import until
 from stoker.errors import ConflictError, NotFoundError
 from stoker_sdk.extension_points import settings, tasks
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def interrupted(simulation, name, how, *contributions, nodes=1, **fields):
     """Deploy, and let every node of it fail under the first task; gives the deployment."""

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
-from stoker.cli.serve import split_listen
+from stoker.cli.serve import split_listen, without_password
 from stoker.config import load_config
+from stoker.db.database import Database
 from stoker.errors import ConfigurationError, InvalidInputError
 
 BAD = {
@@ -41,3 +44,26 @@ def test_where_to_listen_is_a_host_and_a_port(given, found):
 def test_a_port_that_is_none_is_refused(given):
     with pytest.raises(InvalidInputError):
         split_listen(given)
+
+
+def test_a_password_of_the_databases_url_is_in_no_argument(monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "")
+    given = load_config(None, environment={"STOKER_DATABASE": "postgresql://stoker:p%40ss@db.example.org/stoker?sslmode=require"})
+    assert without_password(given).database == "postgresql://stoker@db.example.org/stoker?sslmode=require"
+    assert os.environ["PGPASSWORD"] == "p@ss"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://stoker@/stoker?host=/run/postgresql", "postgresql://db.example.org:5432/stoker", ""]
+)
+def test_a_url_without_a_password_stays_as_it_is(url):
+    given = load_config(None, environment={"STOKER_DATABASE": url})
+    assert without_password(given) is given
+
+
+@pytest.mark.parametrize("url", ["mysql://root@localhost/x", "postgresql://stoker:secret@host:port/x"])
+def test_what_is_no_url_of_a_database_is_refused_without_its_password(url):
+    with pytest.raises(ConfigurationError) as caught:
+        Database(url)
+    assert "postgresql://" in caught.value.remedy
+    assert "secret" not in str(caught.value)

@@ -35,7 +35,7 @@ _MEANINGS: Final = {
     413: "The body is larger than the server takes.",
     422: "What was given does not fit; findings name each fault.",
     502: "A node cannot be reached, or refuses.",
-    503: "The server cannot do its work now.",
+    503: "The server cannot do its work now, e.g. because the database is away; the same request may work later.",
 }
 _EXAMPLES: Final = {
     401: ("unauthorized", "the token is not known.", "Use the token of the server's admin-token file."),
@@ -52,7 +52,7 @@ _EXAMPLES: Final = {
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """The problems with which a route answers: these, and those with which every route does."""
-    return {status: _response(status) for status in sorted({400, 401, 403, *statuses})}
+    return {status: _response(status) for status in sorted({400, 401, 403, 503, *statuses})}
 
 
 def _response(status: int) -> ResponseSpec:

@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from stoker_sdk.errors import ExpressionError, InvalidBundleError, InvalidPluginError, StokerSdkError
 from stoker_sdk.model.finding import Finding
 
-from stoker.errors import StokerError
+from stoker.db.faults import passes, reason
+from stoker.errors import BadRequestError, DatabaseUnavailableError, StokerError
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -69,6 +71,22 @@ def _stoker(_request: Request[Any, Any, Any], error: StokerError) -> Response[by
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.kind in ("internal", "configuration"):
         _LOG.error("%s", error, exc_info=error)
     return _respond(problem, extra)
+
+
+def of_database(error: SQLAlchemyError) -> StokerError | None:
+    """The error that a fault of the database means to a caller; ``None`` where it is a mistake of ours."""
+    if passes(error):
+        return DatabaseUnavailableError(
+            f"the database cannot be used now: {reason(error)}", remedy="Try again; the server goes on as soon as it can be used."
+        )
+    if isinstance(error, DataError):
+        return BadRequestError("the request has a value that cannot be stored.", remedy="Use smaller numbers and plain text.")
+    return None
+
+
+def _database(request: Request[Any, Any, Any], error: SQLAlchemyError) -> Response[bytes]:
+    told = of_database(error)
+    return _unexpected(request, error) if told is None else _stoker(request, told)
 
 
 def _sdk(_request: Request[Any, Any, Any], error: StokerSdkError) -> Response[bytes]:
@@ -141,6 +159,7 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[b
 HANDLERS: dict[type[Exception] | int, Callable[..., Response[bytes]]] = {
     StokerError: _stoker,
     StokerSdkError: _sdk,
+    SQLAlchemyError: _database,
     HTTPException: _http,
     Exception: _unexpected,
 }

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 import msgspec
 
 from stoker.cli.lazy import Command
 from stoker.cli.session import current
-from stoker.config import MOST_PORT, load_config
+from stoker.config import MOST_PORT, ServerConfig, load_config
 from stoker.errors import InvalidInputError
+
+_PASSWORD = re.compile(r"(?P<user>postgres[^:/]*://[^:@/?]*):(?P<password>[^@/?]*)(?P<rest>@.*)")
 
 
 @click.command(cls=Command)
@@ -22,6 +26,7 @@ from stoker.errors import InvalidInputError
 @click.option(
     "--data", "data_dir", metavar="FOLDER", help="Database, keys, admin token and plugins [STOKER_DATA; ~/.local/share/stoker]."
 )
+@click.option("--database", metavar="URL", help="postgresql://USER@HOST/NAME instead of an SQLite file in the data folder.")
 @click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A TOML file [STOKER_CONFIG].")
 @click.option(
     "--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name under which clients reach it. May be repeated."
@@ -35,6 +40,7 @@ from stoker.errors import InvalidInputError
 def serve(
     listen: str | None,
     data_dir: str | None,
+    database: str | None,
     file: Path | None,
     hosts: tuple[str, ...],
     tls: bool | None,
@@ -51,11 +57,13 @@ def serve(
     Examples:
       stoker serve
       stoker serve --data /var/lib/stoker-server --listen 127.0.0.1:8550
+      stoker serve --database postgresql://stoker@/stoker?host=/run/postgresql
       stoker serve --listen 0.0.0.0:8550 --allow-host stoker.example.net
     """
     host, port = split_listen(listen)
     flags: dict[str, object] = {
         "data_dir": data_dir or current().data or None,
+        "database": database,
         "host": host,
         "port": port,
         "hosts": list(hosts) or None,
@@ -67,10 +75,20 @@ def serve(
         "log_format": log_format,
     }
     config = load_config(file, flags=flags)
+    config = without_password(config)
     document = msgspec.json.encode(config, enc_hook=str).decode()
     sys.stdout.flush()
     # This process becomes the server, so that a service manager's signals reach it.
     os.execv(sys.executable, [sys.executable, "-m", "stoker.app", "--config-json", document])  # noqa: S606  our own interpreter
+
+
+def without_password(config: ServerConfig) -> ServerConfig:
+    """Everybody on this machine can read a process's arguments; only its user its environment, where libpq looks, too."""
+    match = _PASSWORD.match(config.database)
+    if match is None:
+        return config
+    os.environ["PGPASSWORD"] = unquote(match["password"])
+    return msgspec.structs.replace(config, database=match["user"] + match["rest"])
 
 
 def split_listen(listen: str | None) -> tuple[str | None, int | None]:

@@ -1,37 +1,58 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The database: one engine, transactions that write, and reads that see one state."""
+"""The database: one engine, transactions that write, and reads that see one state; SQLite and PostgreSQL alike."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 
-from stoker.db import migrations
+from stoker.db import migrations, postgresql, sqlite
+from stoker.db.turns import WRITE
+from stoker.errors import ConfigurationError
 
-_WRITE = "stoker_write"
+CONNECTIONS: Final = 60
+"""How many connections one process holds at most, unless it is told otherwise."""
 
 
 class Database:
-    """Gives connections; writers of one process wait for each other here, not in the database."""
+    """Gives connections. Writers take turns: those of one process here, those of several in the database."""
 
-    def __init__(self, url: str) -> None:
-        """Open the database; ``migrate`` brings its tables up to date."""
+    def __init__(self, url: str, *, password: str = "", connections: int = CONNECTIONS) -> None:
+        """Open the database; ``migrate`` brings its tables up to date.
+
+        Args:
+            url: ``sqlite:///PATH`` or ``postgresql://...``.
+            password: for PostgreSQL, where the URL has none.
+            connections: how many to hold at most.
+
+        Raises:
+            ConfigurationError: the URL is neither.
+        """
         self.url = url
-        self.engine: Engine = create_engine(url, pool_size=20, max_overflow=40)
+        kind = url.partition(":")[0].partition("+")[0]
+        if kind == "sqlite":
+            self.engine: Engine = sqlite.make_engine(url, connections)
+            self._reading = self.engine
+        elif kind in postgresql.SCHEMES:
+            self.engine = postgresql.make_engine(url, password, connections)
+            self._reading = self.engine.execution_options(**postgresql.READING)
+        else:
+            raise ConfigurationError(
+                f"the database cannot be a {kind[:20]!r}.", remedy="Give a URL that begins with postgresql:// or sqlite:///."
+            )
         self._writers = threading.RLock()
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
 
     def migrate(self) -> None:
-        """Bring the tables up to this version's state."""
+        """Bring the tables up to this version's state; of several processes that try, the others wait."""
         with self.transaction() as connection:
             migrations.upgrade(connection)
+            if connection.dialect.name == "postgresql":
+                postgresql.sort_by_bytes(connection)
 
     @contextmanager
     def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:
@@ -51,27 +72,15 @@ class Database:
     @contextmanager
     def writer(self) -> Iterator[Connection]:
         """A connection for who writes often: to take one each time costs as much as to write a few rows."""
-        with self.engine.connect().execution_options(**{_WRITE: True}) as connection:
+        with self.engine.connect().execution_options(**{WRITE: True}) as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state of the database and writes nothing."""
-        with self.engine.connect() as connection:
+        with self._reading.connect() as connection:
             yield connection
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's own connection
-    connection.isolation_level = None  # we say BEGIN ourselves; the driver would only at the first write
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000", "mmap_size=268435456"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "BEGIN")

@@ -157,7 +157,7 @@ def end_deployment(
     freed_nodes: Sequence[str] = (),
     removed_plugins: Sequence[str] = (),
 ) -> bool:
-    """End a deployment and let its environment go; ``False`` if it is no longer ours.
+    """End a deployment and let its environment go; ``False`` if it is no longer ours, or has ended.
 
     Args:
         connection: inside a transaction.
@@ -169,7 +169,8 @@ def end_deployment(
         removed_plugins: plugins of which nothing is left on any node.
     """
     table = tables.deployments
-    row = connection.execute(select(table.c.environment_id).where(table.c.id == deployment_id, table.c.epoch == epoch)).first()
+    mine = (table.c.id == deployment_id, table.c.epoch == epoch, table.c.state.in_(UNFINISHED))
+    row = connection.execute(select(table.c.environment_id).where(*mine)).first()
     if row is None:
         return False
     connection.execute(

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, insert, update
+from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stoker.db.tables import applied_files, applied_packages, applied_tasks, deployment_events, deployments
@@ -97,6 +97,25 @@ def write_batch(connection: Connection, entries: Sequence[JournalEntry], lease_u
                 .values(state=entry.state)
             )
     return lost
+
+
+def was_written(connection: Connection, entries: Sequence[JournalEntry], tried: Collection[float]) -> set[str] | None:
+    """Whether an earlier try at a batch was committed after all: the connection may be lost between a commit and its answer.
+
+    Args:
+        connection: inside a transaction.
+        entries: the batch.
+        tried: the ``lease_until`` of earlier tries; no other batch has them.
+
+    Returns:
+        ``None`` if nothing of it is there; otherwise the deployments that are no longer ours.
+    """
+    ids = {entry.deployment_id for entry in entries}
+    columns = (deployments.c.id, deployments.c.epoch, deployments.c.lease_until)
+    rows = {row.id: row for row in connection.execute(select(*columns).where(deployments.c.id.in_(ids)))}
+    mine = {(entry.deployment_id, entry.epoch) for entry in entries}
+    ours = {name for name, epoch in mine if name in rows and rows[name].epoch == epoch}
+    return ids - ours if any(rows[name].lease_until in tried for name in ours) else None
 
 
 def add_event(connection: Connection, deployment_id: str, event: Event) -> None:

@@ -15,9 +15,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.db.database import Database
-from stoker.db.journal import JournalEntry, write_batch
+from stoker.db.faults import passes
+from stoker.db.journal import JournalEntry, was_written, write_batch
 from stoker.errors import StokerError
-from stoker.orchestration.patience import Patience, passes
+from stoker.orchestration.patience import Patience
 from stoker.telemetry.metrics import METRICS
 
 logger = logging.getLogger(__name__)
@@ -126,11 +127,14 @@ class Journal:
             self._loop.call_soon_threadsafe(self._resolve, batch, lost, failure)
 
     def _write(self, connection: Connection, entries: list[JournalEntry]) -> set[str]:
+        tried: list[float] = []
         while True:
             begun = time.monotonic()
+            tried.append(time.time() + LEASE_SECONDS)
             try:
                 with self._database.transaction(connection):
-                    lost = write_batch(connection, entries, time.time() + LEASE_SECONDS)
+                    written = was_written(connection, entries, tried[:-1]) if tried[:-1] else None
+                    lost = write_batch(connection, entries, tried[-1]) if written is None else written
             except SQLAlchemyError as error:
                 if self._closing or not passes(error):
                     raise

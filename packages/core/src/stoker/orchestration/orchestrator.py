@@ -16,11 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.db import deployments, tables
 from stoker.db.database import Database
+from stoker.db.faults import reason
 from stoker.db.journal import Event, add_event
 from stoker.db.vault import Vault
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.journal import LEASE_SECONDS, Journal, LostLeaseError
-from stoker.orchestration.patience import patiently, reason
+from stoker.orchestration.patience import patiently
 from stoker.orchestration.runner import DeploymentRun, read_inputs
 from stoker.orchestration.wording import listed
 from stoker.plugin_host.store import PluginStore

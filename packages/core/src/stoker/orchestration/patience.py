@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+
+from stoker.db.faults import passes, reason
 
 logger = logging.getLogger(__name__)
 
@@ -18,33 +19,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""SQLite says all the others, a missing table for example, for faults that stay."""
-
-
-def passes(error: Exception) -> bool:
-    """Whether a failure may pass by itself: the same transaction can succeed later."""
-    if not isinstance(error, DBAPIError):
-        return False
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return code & 0xFF in _PASSING
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-
-
-def reason(error: BaseException) -> str:
-    """An error in one line for people, without the statement and its values."""
-    told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return " ".join(str(told).split()) or type(told).__name__
 
 
 class Patience:

@@ -12,8 +12,8 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from stoker.db import migrations
+from stoker.db.faults import reason
 from stoker.errors import StokerError
-from stoker.orchestration.patience import reason
 from stoker.services.context import ServerContext
 
 _LOG = logging.getLogger(__name__)

@@ -17,10 +17,12 @@ from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.errors import ConfigurationError
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
-def database(tmp_path: Path):
-    opened = Database(f"sqlite:///{tmp_path / 'stoker.db'}")
+def database(database_url: str):
+    opened = Database(database_url)
     opened.migrate()
     yield opened
     opened.close()

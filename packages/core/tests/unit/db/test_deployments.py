@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import insert, select, update
 from stoker.db import tables
@@ -13,10 +11,12 @@ from stoker.db.database import Database
 from stoker.db.deployments import end_deployment
 from stoker.db.environments import take_revision
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
-def database(tmp_path: Path):
-    opened = Database(f"sqlite:///{tmp_path / 'stoker.db'}")
+def database(database_url: str):
+    opened = Database(database_url)
     opened.migrate()
     with opened.transaction() as connection:
         connection.execute(insert(tables.environments).values(id="e", name="e", created_at=0.0, revision=3))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, text
@@ -15,15 +14,17 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from stoker.db import tables
 from stoker.db.database import Database
 from stoker.db.deployments import events_after, read_history
+from stoker.db.faults import passes
 from stoker.db.journal import Event, JournalEntry
 from stoker.orchestration.journal import Journal, LostLeaseError
-from stoker.orchestration.patience import passes, patiently
+from stoker.orchestration.patience import patiently
 
 
 @pytest.fixture
-def database(tmp_path: Path):
-    opened = Database(f"sqlite:///{tmp_path / 'stoker.db'}")
-    event.listen(opened.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=20"))
+def database(database_kind: str, database_url: str):
+    opened = Database(database_url)
+    if database_kind == "sqlite":
+        event.listen(opened.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=20"))
     opened.migrate()
     with opened.transaction() as connection:
         connection.execute(insert(tables.environments).values(id="e", name="e", created_at=0.0, revision=1))
@@ -43,6 +44,7 @@ def entry(kind: str = "note", deployment: str = "d", epoch: int = 1, **fields: o
     return JournalEntry(deployment_id=deployment, epoch=epoch, events=[Event(kind=kind, **fields)])
 
 
+@pytest.mark.databases("sqlite")
 async def test_a_locked_database_is_tried_until_it_opens_and_told_once(database: Database, caplog) -> None:
     other = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -65,6 +67,7 @@ async def test_a_locked_database_is_tried_until_it_opens_and_told_once(database:
     assert "again" in told[1]
 
 
+@pytest.mark.databases("sqlite")
 async def test_a_server_that_ends_does_not_wait_for_a_locked_database(database: Database) -> None:
     other = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -77,6 +80,32 @@ async def test_a_server_that_ends_does_not_wait_for_a_locked_database(database: 
     other.close()
 
 
+@pytest.mark.databases("postgresql")
+async def test_a_commit_whose_answer_is_lost_is_not_written_twice(database: Database) -> None:
+    journal = Journal(database)
+    await journal.submit(entry())
+    lost = []
+
+    def lose_the_answer(connection) -> None:
+        if not lost:
+            lost.append(True)
+            connection.connection.dbapi_connection.commit()
+            connection.connection.dbapi_connection.close()
+
+    event.listen(database.engine, "commit", lose_the_answer)
+    await asyncio.wait_for(journal.submit(entry("finished")), 10)
+    await asyncio.wait_for(journal.submit(entry("finished", task="next")), 10)
+    await journal.close()
+    assert lost
+    with database.read() as connection:
+        assert [(row.kind, row.task) for row in events_after(connection, "d", 0)] == [
+            ("note", ""),
+            ("finished", ""),
+            ("finished", "next"),
+        ]
+
+
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("bad", [{"data": {"o": object()}}, {"node": None}], ids=["not JSON", "not a row"])
 async def test_what_can_never_be_written_fails_at_once_and_the_journal_goes_on(
     database: Database, bad: dict[str, object]
@@ -88,6 +117,7 @@ async def test_what_can_never_be_written_fails_at_once_and_the_journal_goes_on(
     await journal.close()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_what_one_deployment_cannot_write_harms_no_other(database: Database) -> None:
     journal = Journal(database)
     await journal.submit(entry())  # what comes now waits for the next group
@@ -98,6 +128,7 @@ async def test_what_one_deployment_cannot_write_harms_no_other(database: Databas
     await journal.close()
 
 
+@pytest.mark.databases("sqlite")
 async def test_only_what_passes_is_tried_again(database: Database) -> None:
     tries = []
 
@@ -112,6 +143,7 @@ async def test_only_what_passes_is_tried_again(database: Database) -> None:
     assert not passes(fault.value)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_attempt_keeps_its_id_whoever_looks_for_it(database: Database) -> None:
     journal = Journal(database)
     place = {"node": "n", "task": "p.t"}
