@@ -67,7 +67,7 @@ def _facts(number: int) -> Facts:
     )
 
 
-def _fill(folder: Path) -> None:
+def fill(folder: Path, installed: int = _PLUGINS) -> None:
     """1,000 nodes with facts of about 1.5 KB, and 100 installed plugins."""
     config = load_config(None, flags={"data_dir": str(folder)})
     config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def _fill(folder: Path) -> None:
             for number in range(_NODES)
         ]
         connection.execute(insert(tables.nodes), rows)
-    for number in range(_PLUGINS):
+    for number in range(installed):
         contributions = [node_packages.NodePackages(roles=["*"], packages=[f"package-{index}" for index in range(20)])]
         plugin = Plugin(name=f"plugin-{number}", version="1.0.0", title="A plugin", contributions=contributions)
         plugins.install(context, write_bundle(to_manifest(plugin), {}, folder / "bundles").read_bytes())
@@ -95,7 +95,7 @@ def _fill(folder: Path) -> None:
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, float]]:
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, float]]:
     """A server on these data: its process, its address, and the seconds until it answered."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -140,12 +140,12 @@ def run() -> list[Result]:
     results = [_help()]
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
         folder = Path(name)
-        _fill(folder)
+        fill(folder)
         starts = []
         for _ in range(_STARTS - 1):
-            with _server(folder) as (_, _, ready):
+            with running(folder) as (_, _, ready):
                 starts.append(ready)
-        with _server(folder) as (process, url, ready):
+        with running(folder) as (process, url, ready):
             note = f"{_PLUGINS} plugins installed, median of {_STARTS}"
             value = round(statistics.median([*starts, ready]), 2)
             results.append(Result(name="server-ready", value=value, unit="s", bound=2.0, aim=1.0, note=note))

@@ -1,20 +1,23 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""``stoker nodes``: add, set, list, show, refresh, remove, forget-host-key."""
+"""``stoker nodes``: add, set, list, show, refresh, remove, forget-host-key; what concerns many at once is in ``many_nodes``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
-from stoker.cli import complete, output
+from stoker.cli import complete, many_nodes, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
-from stoker.errors import NodeError
+from stoker.errors import InvalidInputError, NodeError
 
 if TYPE_CHECKING:
     from stoker.client.documents import NodeDocument
+
+_NONE = "No nodes. Add one with 'stoker nodes add NAME ADDRESS'."
 
 
 @click.group(cls=Group)
@@ -22,9 +25,20 @@ def nodes() -> None:
     """Add, change, look at and remove nodes."""
 
 
+for _command in (many_nodes.assign, many_nodes.unassign):
+    nodes.add_command(_command)
+
+
 @nodes.command()
-@click.argument("name")
-@click.argument("address")
+@click.argument("name", required=False)
+@click.argument("address", required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add all nodes of a YAML or JSON file ('-': standard input).",
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="The SSH port [22].")
 @click.option("--user", help="Who to sign in as [root].")
 @click.option("--sudo/--no-sudo", default=None, help="Run everything through sudo (without a password).")
@@ -35,26 +49,25 @@ def nodes() -> None:
     "--refresh/--no-refresh", default=True, show_default=True, help="Connect at once, read the facts and remember the host key."
 )
 @output.json_option
-def add(
-    name: str,
-    address: str,
-    port: int | None,
-    user: str | None,
-    sudo: bool | None,
-    credential: str | None,
-    jump: str | None,
-    transport: str | None,
-    refresh: bool,
-    as_json: bool,
-) -> None:
-    """Add the node NAME that answers at ADDRESS.
+def add(name: str | None, address: str | None, file: Path | None, refresh: bool, as_json: bool, **fields: object) -> None:
+    """Add the node NAME that answers at ADDRESS, or all nodes of a file in one call.
+
+    The file has a list of objects with name and address, and what else differs from the options. None of them is connected to;
+    'stoker nodes refresh' does that.
 
     Examples:
       stoker nodes add n1 10.0.0.11 --credential default
       stoker nodes add n2 10.0.0.12 --user debian --sudo --credential default --jump n1
+      stoker nodes add --from nodes.yaml --user debian --sudo
     """
     client = connect()
-    fields = {"port": port, "user": user, "sudo": sudo, "credential": credential, "jump": jump, "transport": transport}
+    if file is not None and name is None:
+        given = {key: value for key, value in fields.items() if value is not None}
+        added = client.add_nodes([{**given, **node} for node in many_nodes.read_nodes(file)])
+        output.answer({"nodes": added}, f"added {output.plural(len(added), 'node')}: {output.names(added)}", as_json)
+        return
+    if name is None or address is None or file is not None:
+        raise InvalidInputError("what is to be added is not clear.", remedy="Give NAME and ADDRESS, or --from FILE alone.")
     node = client.add_node(name, address, **fields, refresh=refresh)
     if warning := node.get("warning"):
         reason = warning["detail"].removeprefix(f"node {name}: ")
@@ -88,15 +101,17 @@ def set_node(node: str, refresh: bool, as_json: bool, **fields: object) -> None:
 
 
 @nodes.command("list")
+@many_nodes.filters
 @output.json_option
-def list_nodes(as_json: bool) -> None:
-    """List all nodes.
+def list_nodes(as_json: bool, **given: object) -> None:
+    """List all nodes, or those that fit filters.
 
     Examples:
       stoker nodes list
-      stoker nodes list --json
+      stoker nodes list --env lab --with-role web --status online
+      stoker nodes list --free --match compute --json
     """
-    found = connect().nodes()
+    found = connect().nodes(**given)
     if as_json:
         output.write_items(found)
         return
@@ -116,7 +131,7 @@ def list_nodes(as_json: bool) -> None:
     output.table(
         ("NAME", "ADDRESS", "ENVIRONMENT", "ROLES", "STATUS", "SYSTEM"),
         rows,
-        empty="No nodes. Add one with 'stoker nodes add NAME ADDRESS'.",
+        empty="No node fits." if any(value is not None for value in given.values()) else _NONE,
     )
 
 
@@ -155,16 +170,21 @@ def refresh(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @nodes.command()
-@click.argument("node", shell_complete=complete.nodes)
+@click.argument("names", metavar="NODE...", nargs=-1, required=True, shell_complete=complete.nodes)
 @output.json_option
-def remove(node: str, as_json: bool) -> None:
-    """Remove a node that is in no environment.
+def remove(names: tuple[str, ...], as_json: bool) -> None:
+    """Remove nodes that are in no environment, all or none.
 
     Examples:
       stoker nodes remove n1
+      stoker nodes remove n1 n2 n3
     """
-    connect().remove_node(node)
-    output.answer({"name": node, "removed": True}, f"removed {node}", as_json)
+    if len(names) == 1:
+        connect().remove_node(names[0])
+        output.answer({"name": names[0], "removed": True}, f"removed {names[0]}", as_json)
+        return
+    gone = connect().remove_nodes(names)
+    output.answer({"nodes": gone, "removed": True}, f"removed {output.plural(len(gone), 'node')}: {output.names(gone)}", as_json)
 
 
 @nodes.command("forget-host-key")

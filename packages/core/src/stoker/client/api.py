@@ -4,132 +4,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Self, TypeVar, cast
-from urllib.parse import quote
-
-import httpx
-import msgspec
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from stoker.client import documents as doc
-from stoker.client.connection import (
-    ConnectionSettings,
-    check_server,
-    error_of,
-    find_token,
-    foreign,
-    refused,
-    tls_context,
-    unreachable,
-)
-from stoker.client.events import read_events
-from stoker.errors import InvalidInputError, ServerUnreachableError, StokerError
-
-_T = TypeVar("_T")
-_PATIENCE = 60.0
-"""Seconds for which a follower waits for a server that is being restarted."""
-_SILENCE = httpx.Timeout(25.0, connect=5.0)
-"""Seconds without a sign of life in a stream, in which a server says every ten seconds that it is there."""
+from stoker.client.fleet import FleetRequests
+from stoker.client.following import Following
+from stoker.client.requests import part_of_path as _q
 
 
-class StokerClient:
+class StokerClient(Following, FleetRequests):
     """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
-
-    def __init__(self, settings: ConnectionSettings | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
-        """Prepare the connection; nothing is sent yet.
-
-        Args:
-            settings: where the server is and who asks.
-            transport: what carries the requests, if not the network (tests).
-        """
-        self.settings = settings or ConnectionSettings()
-        url = check_server(self.settings.server)
-        self._token = find_token(self.settings)
-        self._http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
-            timeout=self.settings.timeout,
-            verify=True if transport else tls_context(self.settings),
-            transport=transport,
-            trust_env=False,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    # Carrying requests
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: object = None,
-        content: bytes | None = None,
-        timeout: float | None = None,
-        query: Mapping[str, object] | None = None,
-    ) -> object:
-        data = msgspec.json.encode(body) if body is not None else content
-        kind = "application/json" if body is not None else "application/octet-stream"
-        try:
-            response = self._http.request(
-                method,
-                path,
-                content=data,
-                headers={"Content-Type": kind} if data is not None else {},
-                params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
-                timeout=self.settings.timeout if timeout is None else timeout,
-            )
-        except httpx.TransportError as error:
-            raise unreachable(self.settings.server, error) from error
-        if not response.is_success:
-            raise self._error_of(response)
-        if not response.content:
-            return {}
-        try:
-            return msgspec.json.decode(response.content, type=dict[str, object])
-        except msgspec.DecodeError as error:
-            raise foreign(self.settings.server, response) from error
-
-    def _error_of(self, response: httpx.Response) -> StokerError:
-        found = error_of(response)
-        if found is None:
-            return foreign(self.settings.server, response)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            return refused(self.settings, self._token)
-        return found
-
-    def _one(
-        self,
-        kind: type[_T],
-        method: str,
-        path: str,
-        *,
-        body: object = None,
-        timeout: float | None = None,
-        query: Mapping[str, object] | None = None,
-    ) -> _T:
-        return cast("_T", self._send(method, path, body=body, timeout=timeout, query=query))
-
-    def _many(self, kind: type[_T], path: str, query: Mapping[str, object] | None = None) -> list[_T]:
-        """A whole list, however many pages it has."""
-        found: list[_T] = []
-        cursor: object = None
-        while True:
-            answer = cast("dict[str, object]", self._send("GET", path, query={**(query or {}), "cursor": cursor}))
-            found += cast("list[_T]", answer.get("items", []))
-            cursor = answer.get("next")
-            if not cursor:
-                return found
 
     # The server
 
@@ -251,10 +136,6 @@ class StokerClient:
 
     # Nodes
 
-    def nodes(self, **filters: object) -> list[doc.NodeDocument]:
-        """All nodes with their facts, or those that fit: environment, free, role, status, transport, q, os, architecture ..."""
-        return self._many(doc.NodeDocument, "/api/nodes", filters)
-
     def add_node(self, name: str, address: str, **fields: object) -> doc.NodeDocument:
         """Add a node. ``fields``: port, user, sudo, credential, jump, transport, refresh; None leaves one out."""
         body = {"name": name, "address": address, **{key: value for key, value in fields.items() if value is not None}}
@@ -331,10 +212,6 @@ class StokerClient:
         found = self._many(doc.DeploymentDocument, f"/api/environments/{_q(environment)}/deployments")
         return sorted(found, key=lambda deployment: deployment.get("created_at", 0.0), reverse=True)
 
-    def deployment(self, deployment: str) -> doc.DeploymentDocument:
-        """One deployment with the state of each node."""
-        return self._one(doc.DeploymentDocument, "GET", f"/api/deployments/{_q(deployment)}")
-
     def stop_deployment(self, deployment: str) -> doc.DeploymentDocument:
         """Let what runs end, and start nothing more."""
         return self._one(doc.DeploymentDocument, "POST", f"/api/deployments/{_q(deployment)}/stop")
@@ -352,78 +229,3 @@ class StokerClient:
         """The history: every try of every task on every node, or those in one state."""
         wanted = {"node": node, "task": task, "state": state}
         return self._many(doc.AttemptDocument, f"/api/deployments/{_q(deployment)}/attempts", wanted)
-
-    def events(
-        self,
-        deployment: str,
-        *,
-        after: int = 0,
-        patience: float = _PATIENCE,
-        tell: Callable[[StokerError | None], None] = lambda _: None,
-    ) -> Iterator[doc.EventDocument]:
-        """Follow a deployment's events to its end; a lost connection is opened again where it broke.
-
-        Args:
-            deployment: its id.
-            after: the id of the last event that is known already.
-            patience: seconds to wait for a server that does not answer before giving up.
-            tell: told once why the server was lost, and ``None`` when it is back.
-
-        Raises:
-            ServerUnreachableError: the server did not come back in time.
-        """
-        last = after
-        silent_since: float | None = None
-        while True:
-            try:
-                for event in self._event_stream(deployment, last):
-                    if silent_since is not None:
-                        silent_since = None
-                        tell(None)
-                    if event is None:
-                        continue
-                    last = event.get("id", last)
-                    yield event
-                    if event.get("kind") == "state" and event.get("state") in doc.FINAL_STATES:
-                        return
-                if self.deployment(deployment).get("state") in doc.FINAL_STATES:
-                    return
-            except (httpx.TransportError, ServerUnreachableError) as error:
-                now = time.monotonic()
-                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
-                if silent_since is None:
-                    silent_since = now
-                    tell(lost)
-                if now - silent_since > patience:
-                    raise lost from error
-            time.sleep(0.5)
-
-    def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument | None]:
-        """The events after one, and first a ``None`` when the server has answered."""
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last else {})
-        with self._http.stream("GET", f"/api/deployments/{_q(deployment)}/events", headers=headers, timeout=_SILENCE) as response:
-            if not response.is_success:
-                response.read()
-                raise self._error_of(response)
-            yield None
-            for event in read_events(response.iter_lines()):
-                document = cast("doc.EventDocument", msgspec.json.decode(event.data))
-                if event.id.isdigit():
-                    document["id"] = int(event.id)
-                yield document
-
-
-def _text(value: object) -> str:
-    """A value in a query."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _q(part: str) -> str:
-    """One segment of a path.
-
-    Raises:
-        InvalidInputError: it is no name: empty, or one that means a place in a path.
-    """
-    if not part.strip() or part in (".", "..") or "/" in part:
-        raise InvalidInputError(f"{part!r} is not a name.", remedy="Give the name or id as the listing shows it.")
-    return quote(part, safe="")

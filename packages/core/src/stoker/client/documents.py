@@ -301,3 +301,19 @@ class CheckDocument(TypedDict, total=False):
 
 FINAL_STATES = frozenset({"ready", "degraded", "failed", "stopped"})
 """States in which a deployment has ended."""
+
+
+class NodesDocument(TypedDict):
+    """Nodes that were added or removed together."""
+
+    nodes: list[str]
+
+
+class BulkDocument(TypedDict, total=False):
+    """What became of many nodes that were given roles or taken out together."""
+
+    environment: str
+    revision: int
+    changed: list[str]
+    unchanged: list[str]
+    removing: list[str]

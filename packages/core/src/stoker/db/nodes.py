@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Row, delete, exists, or_, select, update
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, or_, select, update
 
 from stoker.db import tables
 from stoker.db.environments import deployment_running
@@ -13,6 +16,8 @@ from stoker.domain.node import NodeTarget
 from stoker.errors import ConflictError, NotFoundError
 
 MAX_JUMPS = 4
+_AT_ONCE = 1000
+"""So many values of a condition go into one statement."""
 
 
 def find_node(connection: Connection, key: str) -> Row[tuple[object, ...]]:
@@ -26,6 +31,19 @@ def find_node(connection: Connection, key: str) -> Row[tuple[object, ...]]:
     if row is None:
         raise NotFoundError(f"node {key!r} is not there.", remedy="'stoker nodes list' shows all.")
     return row
+
+
+def find_nodes(connection: Connection, keys: Sequence[str]) -> dict[str, Row[Any]]:
+    """Nodes by their ids or names; those that are not there are left out."""
+    table = tables.nodes
+    found: dict[str, Row[Any]] = {}
+    query: Select[Any] = select(table.c.id, table.c.name, table.c.environment_id, table.c.removing)
+    wanted = list(dict.fromkeys(keys))
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        for row in connection.execute(query.where(or_(table.c.id.in_(some), table.c.name.in_(some)))):
+            found[row.name] = found[row.id] = row
+    return found
 
 
 def node_target(connection: Connection, vault: Vault, node_id: str, *, jumps: int = 0) -> NodeTarget:
@@ -106,8 +124,30 @@ def node_was_deployed(connection: Connection, node_id: str, name: str, environme
     return bool(connection.execute(select(or_(*checks))).scalar())
 
 
+def deployed_nodes(connection: Connection, environment_id: str, nodes: Sequence[Row[Any]]) -> set[str]:
+    """Ids of those of an environment's nodes on which something of ours may be; no deployment of it runs."""
+    events, deployments, members = tables.deployment_events, tables.deployments, tables.nodes
+    ours = select(members.c.id).where(members.c.environment_id == environment_id)
+    found: set[str] = set()
+    for table in (tables.applied_files, tables.applied_packages, tables.applied_tasks):
+        found.update(connection.execute(select(table.c.node_id).where(table.c.node_id.in_(ours)).distinct()).scalars())
+    past = select(deployments.c.id).where(deployments.c.environment_id == environment_id)
+    dispatched = select(events.c.node).where(events.c.deployment_id.in_(past), events.c.kind == "dispatched").distinct()
+    touched = set(connection.execute(dispatched).scalars())
+    return {row.id for row in nodes if row.id in found or row.id in touched or row.name in touched}
+
+
 def release_node(connection: Connection, node_id: str) -> None:
     """Take a node out of its environment, now that nothing of ours is on it; the caller bumps the revision."""
+    release_nodes(connection, [node_id])
+
+
+def release_nodes(connection: Connection, node_ids: Sequence[str]) -> None:
+    """The same for many."""
+    if not node_ids:
+        return
+    these = [{"b_id": identity} for identity in node_ids]
     for table in (tables.node_roles, tables.applied_files, tables.applied_packages, tables.applied_tasks):
-        connection.execute(delete(table).where(table.c.node_id == node_id))
-    connection.execute(update(tables.nodes).where(tables.nodes.c.id == node_id).values(environment_id=None, removing=False))
+        connection.execute(delete(table).where(table.c.node_id == bindparam("b_id")), these)
+    free = update(tables.nodes).where(tables.nodes.c.id == bindparam("b_id")).values(environment_id=None, removing=False)
+    connection.execute(free, these)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, insert
@@ -37,6 +38,23 @@ def record(
     record_as(connection, actor.current(), action, identity, name, environment=environment, before=before, after=after)
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``record_all`` writes of one object; the fields are those of ``record``."""
+
+    identity: str
+    name: str
+    before: object = None
+    after: object = None
+
+
+def record_all(connection: Connection, action: str, entries: Sequence[Entry], *, environment: str = "") -> None:
+    """Like ``record``, for many objects with which the same was done in one call."""
+    who = actor.current()
+    rows = [_row(who, action, item.identity, item.name, environment, item.before, item.after) for item in entries]
+    if rows:
+        connection.execute(insert(audit_log), rows)
+
+
 def record_as(
     connection: Connection,
     who: actor.Actor,
@@ -49,23 +67,27 @@ def record_as(
     after: object = None,
 ) -> None:
     """Like ``record``, for somebody who is not the present actor, e.g. one who signs in."""
-    connection.execute(
-        insert(audit_log).values(
-            at=time.time(),
-            actor_kind=who.kind,
-            actor=who.name,
-            token=who.token,
-            address=who.address,
-            request_id=who.request_id,
-            action=action,
-            object_kind=action.partition(".")[0],
-            object_id=identity,
-            object=name,
-            environment=environment,
-            before=_text(before),
-            after=_text(after),
-        )
-    )
+    connection.execute(insert(audit_log).values(_row(who, action, identity, name, environment, before, after)))
+
+
+def _row(
+    who: actor.Actor, action: str, identity: str, name: str, environment: str, before: object, after: object
+) -> dict[str, object]:
+    return {
+        "at": time.time(),
+        "actor_kind": who.kind,
+        "actor": who.name,
+        "token": who.token,
+        "address": who.address,
+        "request_id": who.request_id,
+        "action": action,
+        "object_kind": action.partition(".")[0],
+        "object_id": identity,
+        "object": name,
+        "environment": environment,
+        "before": _text(before),
+        "after": _text(after),
+    }
 
 
 def _text(value: object) -> str | None:

@@ -194,7 +194,7 @@ def add(context: ServerContext, new: NewNode) -> AddedNode:
         ConflictError: the name is taken.
     """
     check_name("node", new.name)
-    _check_way(new.name, new.address, new.user)
+    check_way(new.name, new.address, new.user)
     if new.transport not in context.transports:
         raise InvalidInputError(f"node {new.name}: this server has no transport {new.transport!r}.", remedy="Use 'ssh'.")
     identity = uuid.uuid4().hex
@@ -213,13 +213,13 @@ def add(context: ServerContext, new: NewNode) -> AddedNode:
                 port=new.port,
                 user=new.user,
                 sudo=new.sudo,
-                credential_id=_credential(connection, new.credential or DEFAULT) if new.transport == "ssh" else None,
+                credential_id=find_credential(connection, new.credential or DEFAULT) if new.transport == "ssh" else None,
                 jump_node_id=_jump(connection, identity, new.name, new.jump),
                 facts="{}",
                 created_at=time.time(),
             )
         )
-        audit.record(connection, "node.add", identity, new.name, after=_way(new))
+        audit.record(connection, "node.add", identity, new.name, after=way_of(new))
     warning = None
     if new.refresh:
         try:
@@ -245,11 +245,11 @@ def change(context: ServerContext, key: str, wanted: NodeChange) -> NodeView:
             for name in ("address", "port", "user", "sudo")
             if (value := getattr(wanted, name)) is not msgspec.UNSET and value != getattr(row, name)
         }
-        _check_way(row.name, str(values.get("address", row.address)), str(values.get("user", row.user)))
+        check_way(row.name, str(values.get("address", row.address)), str(values.get("user", row.user)))
         if wanted.credential is not msgspec.UNSET:
             if row.transport != "ssh":
                 raise InvalidInputError(f"node {row.name} is simulated and has no credential.", remedy="Leave it out.")
-            values["credential_id"] = _credential(connection, wanted.credential)
+            values["credential_id"] = find_credential(connection, wanted.credential)
         if wanted.jump is not msgspec.UNSET:
             values["jump_node_id"] = _jump(connection, row.id, row.name, wanted.jump)
         if values:
@@ -261,11 +261,11 @@ def change(context: ServerContext, key: str, wanted: NodeChange) -> NodeView:
             changed = update(tables.nodes).where(tables.nodes.c.id == row.id)
             connection.execute(changed.values(status="new", status_reason="changed, not reached since", **values))
             after = read_view(connection, row.id)
-            _record(connection, "node.change", after, before=_way(before), after=_way(after))
+            _record(connection, "node.change", after, before=way_of(before), after=way_of(after))
         return read_view(connection, row.id)
 
 
-def _way(view: NodeView | NewNode) -> dict[str, object]:
+def way_of(view: NodeView | NewNode) -> dict[str, object]:
     """How a node is reached: what the audit tells of it."""
     return {name: getattr(view, name) for name in ("transport", "address", "port", "user", "sudo", "credential", "jump")}
 
@@ -274,7 +274,7 @@ def _record(connection: Connection, action: str, view: NodeView, *, before: obje
     audit.record(connection, action, view.id, view.name, environment=view.environment, before=before, after=after)
 
 
-def _check_way(name: str, address: str, user: str) -> None:
+def check_way(name: str, address: str, user: str) -> None:
     """Refuse what no machine or user is called, so that it is told here and not by what would break on it."""
     if not _ADDRESS.fullmatch(address) or not address.isprintable():
         raise InvalidInputError(f"node {name}: {address[:100]!r} is not an address.", remedy="Give a host name or an IP address.")
@@ -293,7 +293,8 @@ def _is_ipv6(address: str) -> bool:
         return False
 
 
-def _credential(connection: Connection, name: str) -> str:
+def find_credential(connection: Connection, name: str) -> str:
+    """A credential's id. Raises NotFoundError."""
     table = tables.credentials
     found: str | None = connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
     if found is None:
@@ -342,7 +343,7 @@ def remove(context: ServerContext, key: str) -> None:
         )
         if behind:
             raise ConflictError(f"node {row.name} is the jump host of: {', '.join(behind[:10])}.", remedy="Remove these first.")
-        _record(connection, "node.remove", view := read_view(connection, row.id), before=_way(view))
+        _record(connection, "node.remove", view := read_view(connection, row.id), before=way_of(view))
         connection.execute(delete(nodes).where(nodes.c.id == row.id))
 
 

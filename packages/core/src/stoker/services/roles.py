@@ -55,7 +55,7 @@ def list_all(context: ServerContext, environment: str) -> list[RoleView]:
     """An environment's roles, by name. Raises NotFoundError."""
     with context.database.read() as connection:
         row = find_environment(connection, environment)
-        members = _members(connection, row.id)
+        members = role_members(connection, row.id)
         return [
             RoleView(
                 name=name,
@@ -125,7 +125,7 @@ def _check(connection: Connection, environment_id: str, environment: str, node_i
             f"environment {environment} has no role {', '.join(unknown)}.",
             remedy=f"Use one of: {', '.join(sorted(known)) or 'none; enable a plugin that brings roles'}.",
         )
-    members = _members(connection, environment_id)
+    members = role_members(connection, environment_id)
     for name in wanted:
         role, plugin = known[name]
         for other in wanted:
@@ -169,7 +169,7 @@ def unassign(context: ServerContext, environment: str, node: str) -> NodeView:
         return read_view(connection, row.id)
 
 
-def _members(connection: Connection, environment_id: str) -> dict[str, dict[str, str]]:
+def role_members(connection: Connection, environment_id: str) -> dict[str, dict[str, str]]:
     """Role -> id and name of its nodes; nodes that are being taken out do not count."""
     roles, nodes = tables.node_roles, tables.nodes
     rows = connection.execute(

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Following a deployment's events to its end, over broken connections and restarted servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, cast
+
+import httpx
+import msgspec
+
+from stoker.client import documents as doc
+from stoker.client.connection import unreachable
+from stoker.client.events import read_events
+from stoker.client.requests import Requests
+from stoker.client.requests import part_of_path as _q
+from stoker.errors import ServerUnreachableError, StokerError
+
+PATIENCE: Final = 60.0
+"""Seconds for which a follower waits for a server that is being restarted."""
+SILENCE: Final = httpx.Timeout(25.0, connect=5.0)
+"""Seconds without a sign of life in a stream, in which a server says every ten seconds that it is there."""
+
+
+class Following(Requests):
+    """Requests whose answers are streams of events."""
+
+    def deployment(self, deployment: str) -> doc.DeploymentDocument:
+        """One deployment with the state of each node."""
+        return self._one(doc.DeploymentDocument, "GET", f"/api/deployments/{_q(deployment)}")
+
+    def events(
+        self,
+        deployment: str,
+        *,
+        after: int = 0,
+        patience: float = PATIENCE,
+        tell: Callable[[StokerError | None], None] = lambda _: None,
+    ) -> Iterator[doc.EventDocument]:
+        """Follow a deployment's events to its end; a lost connection is opened again where it broke.
+
+        Args:
+            deployment: its id.
+            after: the id of the last event that is known already.
+            patience: seconds to wait for a server that does not answer before giving up.
+            tell: told once why the server was lost, and ``None`` when it is back.
+
+        Raises:
+            ServerUnreachableError: the server did not come back in time.
+        """
+        last = after
+        silent_since: float | None = None
+        while True:
+            try:
+                for event in self._event_stream(deployment, last):
+                    if silent_since is not None:
+                        silent_since = None
+                        tell(None)
+                    if event is None:
+                        continue
+                    last = event.get("id", last)
+                    yield event
+                    if event.get("kind") == "state" and event.get("state") in doc.FINAL_STATES:
+                        return
+                if self.deployment(deployment).get("state") in doc.FINAL_STATES:
+                    return
+            except (httpx.TransportError, ServerUnreachableError) as error:
+                now = time.monotonic()
+                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
+                if silent_since is None:
+                    silent_since = now
+                    tell(lost)
+                if now - silent_since > patience:
+                    raise lost from error
+            time.sleep(0.5)
+
+    def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument | None]:
+        """The events after one, and first a ``None`` when the server has answered."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last else {})
+        with self._http.stream("GET", f"/api/deployments/{_q(deployment)}/events", headers=headers, timeout=SILENCE) as response:
+            if not response.is_success:
+                response.read()
+                raise self._error_of(response)
+            yield None
+            for event in read_events(response.iter_lines()):
+                document = cast("doc.EventDocument", msgspec.json.decode(event.data))
+                if event.id.isdigit():
+                    document["id"] = int(event.id)
+                yield document
