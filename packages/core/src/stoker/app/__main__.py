@@ -1,0 +1,27 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m stoker.app``: the program that ``stoker serve`` becomes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from stoker.app.server import serve
+from stoker.config import read_config
+from stoker.errors import ConfigurationError, StokerError
+
+
+def main() -> None:
+    """Run a server with the configuration that is given."""
+    parser = argparse.ArgumentParser(prog="stoker serve")
+    parser.add_argument("--config-json", required=True)
+    try:
+        serve(read_config(parser.parse_args().config_json))
+    except StokerError as error:
+        sys.stderr.write(f"error: {error.detail}\n" + (f"remedy: {error.remedy}\n" if error.remedy else ""))
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: puts a server's parts together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import pkgutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from stoker import api
+from stoker.api.auth import Door, allowed_hosts, open_paths
+from stoker.api.bodies import JsonRequest
+from stoker.api.observed import Observed
+from stoker.api.openapi import description
+from stoker.api.parameters import refuse_unknown
+from stoker.api.problems import HANDLERS
+from stoker.config import ServerConfig
+from stoker.db import tables
+from stoker.db.database import Database
+from stoker.db.faults import reason
+from stoker.db.vault import Vault
+from stoker.errors import StokerError
+from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.store import PluginStore
+from stoker.services.context import ServerContext
+from stoker.services.credentials import ensure_default
+from stoker.services.host_keys import HostKeys
+from stoker.services.tokens import ensure_admin_token, token_hashes
+from stoker.telemetry import service_manager
+from stoker.transport import Transport
+from stoker.transport.simulated import SimulatedTransport
+from stoker.transport.ssh import SshTransport
+
+_LOG = logging.getLogger("stoker.app")
+MAX_BODY = 16 * 1024 * 1024
+
+
+def open_vault(config: ServerConfig) -> Vault:
+    """The data folder's vault; the first time, make both."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config.data_dir.chmod(0o700)
+    return Vault.open(config.data_dir / "master.key")
+
+
+def open_database(config: ServerConfig) -> Database:
+    """The database, with this version's tables.
+
+    Raises:
+        StokerError: it cannot be used.
+    """
+    database = Database(config.database_url, password=config.database_password, connections=config.database_connections)
+    try:
+        database.migrate()
+    except DBAPIError as error:
+        database.close()
+        raise StokerError(
+            f"the database cannot be used: {reason(error)}",
+            remedy="Check that it runs, that 'database' names it, and that its user owns it; then start the server again.",
+        ) from error
+    return database
+
+
+def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
+    """Open everything that a server works with; the first time, make it."""
+    database = open_database(config)
+    store = PluginStore(config.data_dir / "plugins")
+    with database.read() as connection:
+        rows = connection.execute(select(tables.plugins.c.name, tables.plugins.c.version))
+        swept = store.sweep({(row.name, row.version) for row in rows})
+    if swept:
+        _LOG.warning("deleted what interrupted installations left: %s", ", ".join(swept))
+    transports: dict[str, Transport] = {
+        "ssh": SshTransport(trust_first=HostKeys(database).trust_first),
+        "simulated": SimulatedTransport(config.fleet),
+    }
+    orchestrator = Orchestrator(database, vault, store, transports)
+    context = ServerContext(
+        config=config, database=database, vault=vault, store=store, transports=transports, orchestrator=orchestrator
+    )
+    ensure_admin_token(context)
+    ensure_default(context)
+    return context
+
+
+def build_app(context: ServerContext) -> Litestar:
+    """The HTTP application: every module of ``stoker.api`` with a ``router`` is a resource."""
+
+    def give_context() -> ServerContext:
+        return context
+
+    app = Litestar(
+        route_handlers=routers(),
+        dependencies={"context": Provide(give_context, sync_to_thread=False)},
+        exception_handlers=HANDLERS,
+        request_max_body_size=MAX_BODY,
+        lifespan=[_lifespan(context)],
+        logging_config=None,
+        on_app_init=[_quiet],
+        request_class=JsonRequest,
+        guards=[refuse_unknown],
+        openapi_config=description(),
+    )
+    app.asgi_handler = Observed(
+        Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context), open_paths(context.config))
+    )
+    return app
+
+
+def routers() -> list[Router]:
+    """The routers of all resources."""
+    modules = [importlib.import_module(f"{api.__name__}.{info.name}") for info in pkgutil.iter_modules(api.__path__)]
+    return [router for module in modules if isinstance(router := getattr(module, "router", None), Router)]
+
+
+def _quiet(config: AppConfig) -> AppConfig:
+    config.debug = False
+    return config
+
+
+def _lifespan(context: ServerContext) -> Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def run(_app: Litestar) -> AsyncIterator[None]:
+        context.loop = asyncio.get_running_loop()
+        if context.orchestrator is not None:
+            await context.orchestrator.recover()
+        alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
+        try:
+            yield
+        finally:
+            alive.cancel()
+            if context.orchestrator is not None:
+                await context.orchestrator.close()
+            context.loop = None
+
+    return run

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""A server in one process: requests, deployments and everything else in one event loop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Final
+
+import uvicorn
+
+from stoker.app.composition import build_app, build_context, open_vault
+from stoker.app.listening import alone, ensure_tls, listen
+from stoker.config import ServerConfig
+from stoker.errors import StokerError
+from stoker.telemetry import logs, service_manager
+
+_LOG = logging.getLogger("stoker.app")
+DRAIN_SECONDS: Final = 5
+
+
+class _Server(uvicorn.Server):
+    """Says where it is as soon as it listens."""
+
+    stoker: ServerConfig
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        port = next((s.sockets[0].getsockname()[1] for s in self.servers if s.sockets), self.stoker.port)
+        url = self.stoker.url.rsplit(":", 1)[0] + f":{port}"
+        _LOG.info("listening on %s, admin token in %s", url, self.stoker.token_file)
+        service_manager.notify("READY=1", f"STATUS=listening on {url}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        service_manager.notify("STOPPING=1")
+        await super().shutdown(sockets)
+
+
+def serve(config: ServerConfig) -> None:
+    """Run the server until it is told to stop; attempts on nodes run on and are picked up at the next start.
+
+    Raises:
+        ConfigurationError: the configuration does not fit, or another server uses the data folder.
+        StokerError: the port cannot be had.
+    """
+    with alone(config):
+        sockets = listen(config)
+        vault = open_vault(config)
+        logs.set_up(config.log_format, config.log_level, vault.redact)
+        certificate, key = ensure_tls(config)
+        context = build_context(config, vault)
+        settings = uvicorn.Config(
+            build_app(context),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        server = _Server(settings)
+        server.stoker = config
+        try:
+            server.run(sockets=sockets)
+        finally:
+            context.database.close()
+        if not server.started:
+            raise StokerError("the server did not start.", remedy="The log says why.")
