@@ -87,6 +87,18 @@ class ForbiddenError(StokerError, PermissionError):
     kind = "forbidden"
 
 
+class TooManyAttemptsError(StokerError, PermissionError):
+    """Too much of this from there; ``retry_after`` says when it may be tried again."""
+
+    status = 429
+    kind = "too-many-attempts"
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after: int, **data: Any) -> None:  # noqa: ANN401
+        """Keep the seconds, which are also the header ``Retry-After``."""
+        self.retry_after = retry_after
+        super().__init__(detail, remedy=remedy, retry_after=retry_after, **data)
+
+
 class PlanningError(StokerError):
     """A plan cannot be made; ``findings`` names plugin, contribution and file."""
 

@@ -84,7 +84,7 @@ def test_a_life_is_told_without_its_secrets(simulation, written):
         "environment.delete",
         "plugin.uninstall",
     ]
-    assert {(row.actor_kind, row.actor) for row in rows} <= {("server", "admin"), ("system", "stoker")}
+    assert {(row.actor_kind, row.actor) for row in rows} <= {("server", "server"), ("system", "stoker")}
     assert all(row.request_id and row.address == "127.0.0.1" for row in rows if row.actor_kind == "server")
     changed = rows[3]
     assert '"text":"a"' not in changed.before

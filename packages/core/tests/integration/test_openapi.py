@@ -45,7 +45,7 @@ def test_every_problem_has_the_one_shape(described) -> None:
 def test_every_route_says_which_problems_it_has(described) -> None:
     for method, path, operation in operations(described):
         wanted = {"403"}
-        if path not in OPEN:
+        if path not in ("/api/health", "/api/ready"):
             wanted |= {"400", "401"}
         if "{" in path:
             wanted.add("404")
@@ -56,17 +56,17 @@ def test_every_route_says_which_problems_it_has(described) -> None:
         assert wanted <= set(operation["responses"]), (method, path)
 
 
-OPEN = ["/api/health", "/api/ready"]
-
-
-def test_every_route_but_health_and_readiness_wants_the_token(described) -> None:
-    assert described["components"]["securitySchemes"]["token"] == {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The token of the server's file admin-token.",
-    }
-    assert described["security"] == [{"token": []}]
-    assert [path for _, path, operation in operations(described) if operation.get("security") == [{}]] == OPEN
+def test_every_route_but_health_and_signing_in_wants_a_token_or_a_session(described) -> None:
+    schemes = described["components"]["securitySchemes"]
+    assert (schemes["token"]["type"], schemes["token"]["scheme"]) == ("http", "bearer")
+    assert (schemes["session"]["type"], schemes["session"]["in"], schemes["session"]["name"]) == (
+        "apiKey",
+        "cookie",
+        "stoker_session",
+    )
+    assert described["security"] == [{"token": []}, {"session": []}]
+    free = {(method, path) for method, path, operation in operations(described) if operation.get("security") == [{}]}
+    assert free == {("GET", "/api/health"), ("GET", "/api/ready"), ("POST", "/api/session"), ("POST", "/api/session/link")}
 
 
 def test_a_bundle_is_bytes_and_may_be_there_already(described) -> None:

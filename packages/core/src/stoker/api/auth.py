@@ -1,58 +1,79 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The door: who may come in (bearer token), and under which names the server answers (Host)."""
+"""The door: under which names the server answers (Host), and who comes in: by bearer token, or a browser by its cookie."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
 
+import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
+from sqlalchemy.exc import SQLAlchemyError
 
-from stoker.api.problems import MEDIA_TYPE, of_error, problem_bytes
+from stoker.api.problems import MEDIA_TYPE, Problem, headers_of, of_database, of_error, of_mistake, problem_bytes
 from stoker.config import LOOPBACK_NAMES, ServerConfig
 from stoker.domain import actor
-from stoker.domain.access import AccessLevel
-from stoker.domain.actor import Actor
+from stoker.domain.actor import STRANGER, Actor
 from stoker.errors import ForbiddenError, StokerError, UnauthorizedError
+from stoker.services.identities import Identities, Kind, digest_of
+from stoker.services.sessions import csrf_of
 from stoker.telemetry import subject
 
-OPEN_PATHS = frozenset({"/api/health", "/api/ready"})
-"""Paths that answer without a token."""
+OPEN: Final = frozenset(
+    {
+        ("GET", "/api/health"),
+        ("GET", "/api/ready"),
+        ("POST", "/api/session"),
+        ("POST", "/api/session/link"),
+        ("GET", "/login"),
+    }
+)
+"""Routes that answer without a token: whether the server lives and can work, and how to sign in."""
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER: Final = "X-CSRF-Token"
+_TOKEN_REMEDY = "Use a token that is known here, e.g. that of the server's admin-token file."  # noqa: S105  a sentence
 
 
 class Door:
     """Stands before the whole application, so that also unknown paths tell nothing to strangers."""
 
-    def __init__(
-        self, app: ASGIApp, hosts: Iterable[str], token_hashes: Iterable[str], open_paths: Iterable[str] = OPEN_PATHS
-    ) -> None:
-        """Let in requests to these hosts with a token that has one of these SHA-256 sums, or to one of these paths."""
-        self._open_paths = frozenset(open_paths)
+    def __init__(self, app: ASGIApp, config: ServerConfig, identities: Identities) -> None:
+        """Let in requests to the configured hosts by those who are known."""
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
-        self._hashes = tuple(value.encode() for value in token_hashes)
+        self._hosts = frozenset(host.lower() for host in allowed_hosts(config))
+        self._identities = identities
+        self._secure = config.uses_tls
+        self._open = OPEN | {("GET", "/metrics")} if config.metrics_without_token else OPEN
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request, then hand it on."""
+        """Check a request, say who the actor is, then hand it on."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        client = scope.get("client")
+        request = {
+            "address": client[0] if client else "",
+            "request_id": subject.current().get("request") or secrets.token_hex(8),
+        }
         try:
             self._check_host(headers.get(b"host", b"").decode("latin-1"))
-            if scope["path"] not in self._open_paths:
-                self._check_token(headers.get(b"authorization", b""))
+            known = await self._known(scope["method"], scope["path"], headers)
         except StokerError as error:
-            await _refuse(error, send)
+            await _answer(*of_error(error), headers_of(error), send)
             return
-        address = client[0] if (client := scope.get("client")) else ""
-        request_id = subject.current().get("request") or secrets.token_hex(8)
-        known = Actor(kind="server", name="admin", access=AccessLevel.ADMIN, address=address, request_id=request_id)
-        actor.set_current(known)
+        except Exception as error:  # noqa: BLE001  the application's handlers are behind the door
+            told = of_database(error) if isinstance(error, SQLAlchemyError) else None
+            found = of_error(told) if told is not None else of_mistake(scope["method"], scope["path"], error)
+            await _answer(*found, {}, send)
+            return
+        actor.set_current(msgspec.structs.replace(known, **request))
         await self._app(scope, receive, send)
 
     def _check_host(self, header: str) -> None:
@@ -63,21 +84,43 @@ class Door:
                 remedy="Use a configured name, or add this one to 'hosts' in the configuration.",
             )
 
-    def _check_token(self, header: bytes) -> None:
+    async def _known(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Actor:
+        if ("GET" if method == "HEAD" else method, path) in self._open:
+            if method not in READING:
+                _refuse_other_origin(headers)
+            return STRANGER
+        if header := headers.get(b"authorization", b""):
+            return await self._bearer(header)
+        if secret := session_secret(headers.get(b"cookie", b""), secure=self._secure):
+            return await self._browser(secret, method, headers)
+        raise UnauthorizedError("no token was given.", remedy=f"Send 'Authorization: Bearer TOKEN'. {_TOKEN_REMEDY}")
+
+    async def _bearer(self, header: bytes) -> Actor:
         scheme, _, token = header.partition(b" ")
-        if scheme.lower() != b"bearer" or not token:
-            raise UnauthorizedError(
-                "no token was given.",
-                remedy="Send 'Authorization: Bearer TOKEN' with the token of the server's admin-token file.",
-            )
-        digest = hashlib.sha256(token.strip()).hexdigest().encode()
-        if not any([hmac.compare_digest(digest, known) for known in self._hashes]):  # noqa: C419  as long for each token
-            raise UnauthorizedError("the token is not known.", remedy="Use the token of the server's admin-token file.")
+        if scheme.lower() != b"bearer" or not token.strip():
+            raise UnauthorizedError("no token was given.", remedy=f"Send 'Authorization: Bearer TOKEN'. {_TOKEN_REMEDY}")
+        found = await self._find("token", digest_of(token.strip().decode("latin-1")))
+        if found is None:
+            raise UnauthorizedError("the token is not known, was revoked or has ended.", remedy=_TOKEN_REMEDY)
+        return found
 
+    async def _browser(self, secret: str, method: str, headers: Mapping[bytes, bytes]) -> Actor:
+        found = await self._find("session", digest_of(secret))
+        if found is None:
+            raise UnauthorizedError("the session has ended.", remedy="Sign in again.")
+        if method not in READING:
+            _refuse_other_origin(headers)
+            given = headers.get(CSRF_HEADER.lower().encode(), b"")
+            if not hmac.compare_digest(given, csrf_of(secret).encode()):
+                raise ForbiddenError(
+                    f"a changing request of a browser needs the header {CSRF_HEADER}.",
+                    remedy="Send the value 'csrf' of GET /api/session in it.",
+                )
+        return found
 
-def open_paths(config: ServerConfig) -> frozenset[str]:
-    """The paths that answer without a token."""
-    return OPEN_PATHS | {"/metrics"} if config.metrics_without_token else OPEN_PATHS
+    async def _find(self, kind: Kind, digest: str) -> Actor | None:
+        found = self._identities.remembered(kind, digest)
+        return found if found is not None else await asyncio.to_thread(self._identities.look_up, kind, digest)
 
 
 def allowed_hosts(config: ServerConfig) -> list[str]:
@@ -86,11 +129,27 @@ def allowed_hosts(config: ServerConfig) -> list[str]:
     return [*LOOPBACK_NAMES, *own, *config.hosts]
 
 
-async def _refuse(error: StokerError, send: Send) -> None:
-    problem, extra = of_error(error)
+def cookie_name(*, secure: bool) -> str:
+    """What the session's cookie is called: with TLS, so that browsers take it from this very host over TLS alone."""
+    return "__Host-stoker_session" if secure else "stoker_session"
+
+
+def session_secret(header: bytes, *, secure: bool) -> str:
+    """The session's secret in a Cookie header; empty if there is none."""
+    found = dict(part.strip().partition("=")[::2] for part in header.decode("latin-1").split(";"))
+    return found.get(cookie_name(secure=secure), "")
+
+
+def _refuse_other_origin(headers: Mapping[bytes, bytes]) -> None:
+    """Browsers say which site's page sends a changing request."""
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if origin and urlsplit(origin).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower():
+        raise ForbiddenError(f"a page of {origin[:100]!r} sent this request.", remedy="Use the pages of this server.")
+
+
+async def _answer(problem: Problem, extra: Mapping[str, object], more: Mapping[str, str], send: Send) -> None:
     body = problem_bytes(problem, extra)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    if problem.status == UnauthorizedError.status:
-        headers.append((b"www-authenticate", b"Bearer"))
+    headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
+from stoker.api.rights import ADMIN
 from stoker.services import credentials
 from stoker.services.context import ServerContext
 from stoker.services.credentials import CredentialView
@@ -24,7 +25,7 @@ class NewCredential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """An OpenSSH private key without a passphrase; one is made if none is given."""
 
 
-@post("/", sync_to_thread=True, responses=problems(409, 413, 422))
+@post("/", opt=ADMIN, sync_to_thread=True, responses=problems(409, 413, 422))
 def add_credential(context: NamedDependency[ServerContext], data: JSONBody[NewCredential]) -> CredentialView:
     """Keep a private key, or make one; answers the public part."""
     return credentials.add(context, data.name, data.private_key)
@@ -36,7 +37,7 @@ def list_credentials(context: NamedDependency[ServerContext]) -> Listing[Credent
     return Listing(credentials.list_all(context))
 
 
-@delete("/{credential:str}", sync_to_thread=True, responses=problems(404, 409))
+@delete("/{credential:str}", opt=ADMIN, sync_to_thread=True, responses=problems(404, 409))
 def remove_credential(context: NamedDependency[ServerContext], credential: FromPath[str]) -> None:
     """Forget a credential that no node uses."""
     credentials.remove(context, credential)

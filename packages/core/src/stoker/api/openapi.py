@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
+from litestar import Litestar
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
@@ -21,19 +22,23 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
+from litestar.routes import HTTPRoute
 
 from stoker import __version__
 from stoker.api.problems import MEDIA_TYPE, Problem
+from stoker.api.rights import level_of
 
 TOKEN: Final = "token"  # noqa: S105  the scheme's name
+SESSION: Final = "session"
 _MEANINGS: Final = {
     400: "The request cannot be read: its body is not JSON, or a field or parameter is unknown, missing or of a wrong type.",
-    401: "No token, or one that is not known.",
-    403: "The server does not answer under this Host, or the caller may not do this.",
+    401: "Nobody is signed in: no token or session, or one that is not known or has ended; or the password is wrong.",
+    403: "The server does not answer under this Host, the caller's access level does not reach, or the CSRF header is missing.",
     404: "Something that the request names is not there.",
     409: "It clashes with something that is there; nothing was changed.",
     413: "The body is larger than the server takes.",
     422: "What was given does not fit; findings name each fault.",
+    429: "Too many wrong passwords; the header Retry-After says how many seconds to wait.",
     502: "A node cannot be reached, or refuses.",
     503: "The server cannot do its work now, e.g. because the database is away; the same request may work later.",
 }
@@ -86,12 +91,38 @@ class BytesOperation(Operation):
 
 def description() -> OpenAPIConfig:
     """The API's description as a whole: every request needs the token, unless its route says otherwise."""
-    token = SecurityScheme(type="http", scheme="bearer", description="The token of the server's file admin-token.")
+    token = SecurityScheme(
+        type="http", scheme="bearer", description="A token: one's own, or that of the server's file admin-token."
+    )
+    session = SecurityScheme(
+        type="apiKey",
+        name="stoker_session",
+        security_scheme_in="cookie",
+        description="A browser's session (with TLS the cookie is called `__Host-stoker_session`). Changing requests need the "
+        "header `X-CSRF-Token` too, with the value `csrf` of `GET /api/session`.",
+    )
     return OpenAPIConfig(
         title="Stoker",
         version=__version__,
         path="/api/openapi",
         render_plugins=[JsonRenderPlugin(path="/schema.json")],
-        components=Components(security_schemes={TOKEN: token}),
-        security=[{TOKEN: []}],
+        components=Components(security_schemes={TOKEN: token, SESSION: session}),
+        security=[{TOKEN: []}, {SESSION: []}],
     )
+
+
+def with_access_levels(app: Litestar) -> dict[str, Any]:
+    """The API's description with the access level of each operation, as ``x-access`` and in words."""
+    document = app.openapi_schema.to_schema()
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        operations = document["paths"].get(route.path_format, {})
+        for handler in route.route_handlers:
+            level = level_of(handler)
+            for method in handler.http_methods:
+                if (operation := operations.get(method.lower())) is not None:
+                    operation["x-access"] = str(level)
+                    said = "Needs no token." if level == "open" else f"Access level: {level}."
+                    operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
+    return document

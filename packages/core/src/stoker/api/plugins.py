@@ -15,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUES
 
 from stoker.api.openapi import BytesOperation, problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.api.rights import ADMIN
 from stoker.errors import StokerError
 from stoker.services import plugins
 from stoker.services.context import ServerContext
@@ -32,7 +33,13 @@ class UploadTooLargeError(StokerError):
 THERE = ResponseSpec(PluginView, generate_examples=False, description="This bundle is installed already.")
 
 
-@post("/", request_max_body_size=None, responses={HTTP_200_OK: THERE, **problems(409, 413, 422)}, operation_class=BytesOperation)
+@post(
+    "/",
+    request_max_body_size=None,
+    opt=ADMIN,
+    responses={HTTP_200_OK: THERE, **problems(409, 413, 422)},
+    operation_class=BytesOperation,
+)
 async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:
     """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
     limit = context.config.max_upload_bytes
@@ -67,7 +74,7 @@ def show_plugin(context: NamedDependency[ServerContext], name: FromPath[str], ve
     return plugins.show(context, name, version)
 
 
-@delete("/{name:str}/{version:str}", sync_to_thread=True, responses=problems(404, 409))
+@delete("/{name:str}/{version:str}", opt=ADMIN, sync_to_thread=True, responses=problems(404, 409))
 def uninstall_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> None:
     """Uninstall a plugin version that no environment uses."""
     plugins.uninstall(context, name, version)

@@ -18,7 +18,7 @@ from stoker_sdk.errors import ExpressionError, InvalidBundleError, InvalidPlugin
 from stoker_sdk.model.finding import Finding
 
 from stoker.db.faults import passes, reason
-from stoker.errors import BadRequestError, DatabaseUnavailableError, StokerError
+from stoker.errors import BadRequestError, DatabaseUnavailableError, StokerError, TooManyAttemptsError
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -70,7 +70,14 @@ def _stoker(_request: Request[Any, Any, Any], error: StokerError) -> Response[by
     problem, extra = of_error(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.kind in ("internal", "configuration"):
         _LOG.error("%s", error, exc_info=error)
-    return _respond(problem, extra)
+    return _respond(problem, extra, headers_of(error))
+
+
+def headers_of(error: StokerError) -> dict[str, str]:
+    """The headers that belong to an error's status."""
+    if isinstance(error, TooManyAttemptsError):
+        return {"Retry-After": str(error.retry_after)}
+    return {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
 
 
 def of_database(error: SQLAlchemyError) -> StokerError | None:
@@ -142,18 +149,21 @@ def _fault(item: object) -> str:
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return _respond(*of_mistake(request.method, request.url.path, error))
+
+
+def of_mistake(method: str, path: str, error: Exception) -> tuple[Problem, dict[str, object]]:
+    """The problem that an error means which is none of ours: the log has it, the answer a number to find it by."""
     identity = secrets.token_hex(6)
-    _LOG.error("error %s at %s %s", identity, request.method, request.url.path, exc_info=error)
-    return _respond(
-        Problem(
-            type="urn:stoker:problem:internal",
-            title="Internal error",
-            status=HTTPStatus.INTERNAL_SERVER_ERROR,
-            detail=f"the server made a mistake (error {identity}).",
-            remedy="Its log has the details under this number; please report them.",
-        ),
-        {"error": identity},
+    _LOG.error("error %s at %s %s", identity, method, path, exc_info=error)
+    problem = Problem(
+        type="urn:stoker:problem:internal",
+        title="Internal error",
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        detail=f"the server made a mistake (error {identity}).",
+        remedy="Its log has the details under this number; please report them.",
     )
+    return problem, {"error": identity}
 
 
 HANDLERS: dict[type[Exception] | int, Callable[..., Response[bytes]]] = {

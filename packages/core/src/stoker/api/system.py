@@ -11,7 +11,8 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 
 from stoker import __version__
-from stoker.api.openapi import problems
+from stoker.api.openapi import problems, with_access_levels
+from stoker.api.rights import OPEN
 from stoker.services.context import ServerContext
 from stoker.services.readiness import refuse_unready
 
@@ -28,7 +29,7 @@ class VersionView(msgspec.Struct, frozen=True):
     version: str
 
 
-@get("/health", sync_to_thread=False, security=[{}], responses={403: problems()[403]})
+@get("/health", opt=OPEN, sync_to_thread=False, security=[{}], responses={403: problems()[403]})
 def health() -> Health:
     """Whether the server lives; needs no token."""
     return Health("ok")
@@ -40,7 +41,7 @@ class Readiness(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/ready", sync_to_thread=True, security=[{}], responses={403: problems()[403], 503: problems(503)[503]})
+@get("/ready", opt=OPEN, sync_to_thread=True, security=[{}], responses={403: problems()[403], 503: problems(503)[503]})
 def ready(context: NamedDependency[ServerContext]) -> Readiness:
     """Whether the server can do its work: database, orchestrator, disk space; needs no token, tells only which fails."""
     refuse_unready(context)
@@ -56,7 +57,7 @@ def version() -> VersionView:
 @get("/openapi.json", sync_to_thread=True, include_in_schema=False)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Every route of this API (OpenAPI 3.1)."""
-    return request.app.openapi_schema.to_schema()
+    return with_access_levels(request.app)
 
 
 router = Router("/api", route_handlers=[health, ready, version, openapi], tags=["system"])

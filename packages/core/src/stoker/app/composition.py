@@ -19,12 +19,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from stoker import api
-from stoker.api.auth import Door, allowed_hosts, open_paths
+from stoker.api.auth import Door
 from stoker.api.bodies import JsonRequest
 from stoker.api.observed import Observed
 from stoker.api.openapi import description
 from stoker.api.parameters import refuse_unknown
 from stoker.api.problems import HANDLERS
+from stoker.api.rights import guard
 from stoker.config import ServerConfig
 from stoker.db import tables
 from stoker.db.database import Database
@@ -36,7 +37,7 @@ from stoker.plugin_host.store import PluginStore
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
-from stoker.services.tokens import ensure_admin_token, token_hashes
+from stoker.services.tokens import ensure_admin_token
 from stoker.telemetry import service_manager
 from stoker.transport import Transport
 from stoker.transport.simulated import SimulatedTransport
@@ -108,12 +109,10 @@ def build_app(context: ServerContext) -> Litestar:
         logging_config=None,
         on_app_init=[_quiet],
         request_class=JsonRequest,
-        guards=[refuse_unknown],
+        guards=[guard(context), refuse_unknown],
         openapi_config=description(),
     )
-    app.asgi_handler = Observed(
-        Door(app.asgi_handler, allowed_hosts(context.config), token_hashes(context), open_paths(context.config))
-    )
+    app.asgi_handler = Observed(Door(app.asgi_handler, context.config, context.identities))
     return app
 
 

@@ -31,13 +31,61 @@ server_state = Table(
     Column("value", Text, nullable=False),
 )
 
+users = Table(
+    "users",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("password", Text, nullable=False),  # argon2id
+    Column("access", String, nullable=False),  # viewer | operator | admin
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+# Without a user: the server's own.
 tokens = Table(
     "tokens",
     metadata,
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("sha256", String, nullable=False, unique=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("access", String, nullable=False),
+    Column("environments", Text, nullable=True),  # names as JSON; null for all
     Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=True),
+    Column("last_used_at", Float, nullable=True),
+)
+
+# Of browsers. One that began with a link ends with the token that made the link.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("sha256", String, nullable=False, unique=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("access", String, nullable=False),
+    Column("environments", Text, nullable=True),
+    Column("token_id", ForeignKey("tokens.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("last_used_at", Float, nullable=False),
+)
+
+login_links = Table(
+    "login_links",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("token_id", ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", Float, nullable=False),
+)
+
+failed_sign_ins = Table(
+    "failed_sign_ins",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("who", String, nullable=False, index=True),  # a user's name or an address, hashed
+    Column("at", Float, nullable=False, index=True),
 )
 
 plugins = Table(

@@ -21,5 +21,9 @@ class AccessLevel(StrEnum):
         """Whether this level includes another."""
         return _ORDER.index(self) >= _ORDER.index(other)
 
+    def at_most(self, other: AccessLevel) -> AccessLevel:
+        """The lower of two levels."""
+        return self if other.covers(self) else other
+
 
 _ORDER = [AccessLevel.VIEWER, AccessLevel.OPERATOR, AccessLevel.ADMIN]

@@ -21,15 +21,17 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """``user``: a person or their token. ``server``: who has the server's own admin token. ``system``: the server by itself.
     ``stranger``: not signed in."""
     name: str
-    """The user's name; ``admin`` or ``stoker`` for the other two."""
+    """The user's name; ``server``, ``stoker`` or ``stranger`` for the others."""
     access: AccessLevel
     environments: frozenset[str] | None = None
-    """Names of the only environments that the token may change; ``None`` for all."""
+    """Names of the only environments that they may change; ``None`` for all."""
     token: str = ""
     """The token's name; empty for who signed in with a browser."""
     token_id: str = ""
     user_id: str = ""
     session_id: str = ""
+    ends_at: float | None = None
+    """When token or session end by themselves."""
     address: str = ""
     """Where the request came from."""
     request_id: str = ""
@@ -38,6 +40,9 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 SYSTEM = Actor(kind="system", name="stoker", access=AccessLevel.ADMIN)
 """The server by itself: background work, first start."""
+
+STRANGER = Actor(kind="stranger", name="stranger", access=AccessLevel.VIEWER)
+"""Who is not signed in; the door lets them to the few open routes alone."""
 
 _current: ContextVar[Actor] = ContextVar("stoker_actor", default=SYSTEM)
 

@@ -16,6 +16,7 @@ from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.store import PluginStore
+from stoker.services.identities import Identities
 from stoker.telemetry.metrics import METRICS
 from stoker.transport import Transport
 
@@ -43,6 +44,13 @@ class ServerContext:
     """The server's event loop, once it runs."""
     long_work: ThreadPoolExecutor = field(default_factory=_long_work)
     """Threads for work that waits for planning processes or nodes: those that answer reads are never taken for it."""
+
+    identities: Identities = field(init=False)
+    """Who may come in."""
+
+    def __post_init__(self) -> None:
+        """Know the people of the database."""
+        self.identities = Identities(self.database)
 
     async def at_length(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do long synchronous work apart from the threads that answer other requests, for the same actor."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, select
@@ -80,6 +81,20 @@ def show(context: ServerContext, key: str) -> EnvironmentView:
     """One environment by id or name. Raises NotFoundError."""
     with context.database.read() as connection:
         return _view(connection, find_environment(connection, key))
+
+
+def name_of_environment(context: ServerContext, parameters: Mapping[str, str]) -> str | None:
+    """The environment that a route's parameters lead to: by ``env``, ``plan`` or ``deployment``; ``None`` if to none."""
+    with context.database.read() as connection:
+        if key := parameters.get("env"):
+            return str(find_environment(connection, key).name)
+        for table, word in ((tables.plans, "plan"), (tables.deployments, "deployment")):
+            if key := parameters.get(word):
+                joined = table.join(tables.environments, tables.environments.c.id == table.c.environment_id)
+                return connection.execute(
+                    select(tables.environments.c.name).select_from(joined).where(table.c.id == key)
+                ).scalar()
+    return None
 
 
 def remove(context: ServerContext, key: str) -> None:

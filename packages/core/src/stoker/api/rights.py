@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rights: the access level that each route needs, said in its ``opt`` and checked before it is called."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+
+from stoker.domain import actor
+from stoker.domain.access import AccessLevel
+from stoker.errors import ForbiddenError
+from stoker.services.context import ServerContext
+from stoker.services.environments import name_of_environment
+
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ADMIN: Final[Mapping[str, object]] = {"access": AccessLevel.ADMIN}
+"""``opt`` of a route for admins alone: what decides who gets root on nodes, or who may come in."""
+OPERATOR: Final[Mapping[str, object]] = {"access": AccessLevel.OPERATOR}
+"""``opt`` of a reading route that viewers may not use; changing routes need this level anyway."""
+OWN: Final[Mapping[str, object]] = {"access": AccessLevel.VIEWER, "own": True}
+"""``opt`` of a route about the caller's own session, tokens or password; the service refuses other people's."""
+OPEN: Final[Mapping[str, object]] = {"access": "open"}
+"""``opt`` of a route that needs no token; the door must know it, too."""
+
+Level = AccessLevel | Literal["open"]
+
+
+def level_of(handler: BaseRouteHandler) -> Level:
+    """The access level that a route needs: said, else viewer to read and operator to change."""
+    said = handler.opt.get("access")
+    if said == "open":
+        return "open"
+    if said is not None:
+        return AccessLevel(said)
+    methods = handler.http_methods if isinstance(handler, HTTPRouteHandler) else set()
+    return AccessLevel.VIEWER if methods and methods <= READING else AccessLevel.OPERATOR
+
+
+def guard(context: ServerContext) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
+    """What the application asks before each route."""
+
+    async def check(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        level = level_of(handler)
+        if level == "open":
+            return
+        who = actor.current()
+        method = connection.scope.get("method", "")
+        if not who.access.covers(level):
+            raise ForbiddenError(
+                f"{who.name}{f' with token {who.token!r}' if who.token else ''} has access {who.access.value}; "
+                f"{method} {connection.url.path} needs {level.value}.",
+                remedy=f"Use a token with access {level.value}, or ask an admin for one.",
+                access=who.access.value,
+                needs=level.value,
+            )
+        if who.environments is not None and method not in READING and not handler.opt.get("own"):
+            await asyncio.to_thread(_refuse_other_environments, context, connection.path_params, who)
+
+    return check
+
+
+def _refuse_other_environments(context: ServerContext, parameters: Mapping[str, object], who: actor.Actor) -> None:
+    """A token that is limited to environments changes these, and nothing that belongs to none."""
+    name = name_of_environment(context, {key: str(value) for key, value in parameters.items()})
+    if name is None or name not in (who.environments or ()):
+        names = ", ".join(sorted(who.environments or ())) or "no environment"
+        what = "nothing that belongs to no environment" if name is None else f"not environment {name}"
+        raise ForbiddenError(f"token {who.token!r} may change {names} alone, and {what}.", remedy="Use another token.")
