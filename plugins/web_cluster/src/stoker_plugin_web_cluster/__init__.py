@@ -124,8 +124,8 @@ _WEB_FILES: Final[tuple[Contribution, ...]] = (
         id="no-stock-site",
         title="The distribution's own site is off",
         roles=(WEB,),
+        phase="configure",
         files=(tasks.FileItem(path=STOCK_SITE, state="absent"),),
-        before=("service.nginx",),
     ),
 )
 

@@ -77,6 +77,7 @@ nodes = _asking(lambda client, ctx: (found["name"] for found in client.nodes()))
 credentials = _asking(lambda client, ctx: (found["name"] for found in client.credentials()))
 plugins = _asking(lambda client, ctx: (found["name"] for found in client.plugins()))
 plugin_versions = _asking(lambda client, ctx: (f"{found['name']}={found['version']}" for found in client.plugins()))
+releases = _asking(lambda client, ctx: (found["name"] for found in client.releases()))
 enabled_plugins = _in_environment(
     lambda client, environment: (found["name"] for found in client.environment_plugins(environment))
 )

@@ -57,10 +57,18 @@ def list_environments(as_json: bool) -> None:
         output.write_items(found)
         return
     rows = [
-        (item["name"], _plugin_names(item.get("plugins")), item.get("nodes", ""), output.when(item.get("created_at")))
+        (
+            item["name"],
+            item.get("release", ""),
+            _plugin_names(item.get("plugins")),
+            item.get("nodes", ""),
+            output.when(item.get("created_at")),
+        )
         for item in found
     ]
-    output.table(("NAME", "PLUGINS", "NODES", "MADE"), rows, empty="No environments. Make one with 'stoker env create NAME'.")
+    output.table(
+        ("NAME", "RELEASE", "PLUGINS", "NODES", "MADE"), rows, empty="No environments. Make one with 'stoker env create NAME'."
+    )
 
 
 @env.command()
@@ -82,7 +90,8 @@ def show(environment: str, as_json: bool) -> None:
     if as_json:
         output.write_json({**found, "plugins": plugins, "roles": roles, "nodes": nodes})
         return
-    output.pairs([("name", found["name"]), ("id", found["id"]), ("made", output.when(found.get("created_at")))])
+    made = output.when(found.get("created_at"))
+    output.pairs([("name", found["name"]), ("id", found["id"]), ("release", found.get("release")), ("made", made)])
     output.say("\nPlugins", "bold")
     output.table(
         ("NAME", "VERSION", "STATE"),

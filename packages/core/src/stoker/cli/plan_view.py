@@ -64,7 +64,9 @@ def render_plan(
     """The whole plan; ``everything`` shows what stays the same, too."""
     parts: list[RenderableType] = [_line(f"Plan {plan['id']}", "bold", f" for environment {plan.get('environment', '')}")]
     parts += [Text(f"warning: {printable(warning)}", style="yellow") for warning in plan.get("warnings") or []]
+    primaries = sorted((plan.get("primaries") or {}).items())
     if everything or not is_empty(plan, files, packages, tasks):
+        parts += _section("One node each", [_line("", "bold", f"  {one} is {node}") for one, node in primaries])
         parts += _section("Packages", _package_lines(packages, everything))
         parts += _section("Files", _file_lines(files, everything))
         parts += _section("Tasks, in order", _task_lines(tasks, _Doing(files, packages)))

@@ -44,6 +44,14 @@ class StokerClient(Following, FleetRequests):
         """Remove a version that no environment uses."""
         self._send("DELETE", f"/api/plugins/{_q(name)}/{_q(version)}")
 
+    def releases(self) -> list[doc.ReleaseDocument]:
+        """The releases that installed plugins bring."""
+        return self._many(doc.ReleaseDocument, "/api/releases")
+
+    def release(self, name: str) -> doc.ReleaseDocument:
+        """One release with its roles and services."""
+        return self._one(doc.ReleaseDocument, "GET", f"/api/releases/{_q(name)}")
+
     # Environments
 
     def environments(self) -> list[doc.EnvironmentDocument]:

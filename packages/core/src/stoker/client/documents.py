@@ -39,6 +39,33 @@ class PluginDocument(TypedDict, total=False):
     settings_schema: dict[str, object]
 
 
+class ServiceDocument(TypedDict, total=False):
+    """A service of a release."""
+
+    name: str
+    title: str
+    roles: list[str]
+    packages: list[str]
+    units: list[str]
+    files: dict[str, str]
+
+
+class ReleaseDocument(TypedDict, total=False):
+    """A release that an installed plugin brings."""
+
+    name: str
+    product: str
+    version: str
+    title: str
+    description: str
+    operating_systems: list[str]
+    plugin: str
+    plugin_versions: list[str]
+    environments: list[str]
+    roles: list[str]
+    services: list[ServiceDocument]
+
+
 class EnabledPluginDocument(TypedDict, total=False):
     """One plugin of an environment."""
 
@@ -59,6 +86,7 @@ class EnvironmentDocument(TypedDict, total=False):
     name: str
     created_at: float
     revision: int
+    release: str
     plugins: list[EnabledPluginDocument]
     nodes: int
 
@@ -131,6 +159,7 @@ class PlanDocument(TypedDict, total=False):
     created_at: float
     counts: dict[str, int]
     warnings: list[str]
+    primaries: dict[str, str]
 
 
 class PlanFileDocument(TypedDict, total=False):

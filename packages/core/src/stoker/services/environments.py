@@ -15,6 +15,7 @@ from stoker.db.environments import add_environment, enabled_plugins, find_enviro
 from stoker.errors import ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
+from stoker.services.releases import release_of
 from stoker.services.windows import Part, Window, cut, look
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -37,6 +38,8 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     revision: int
     """Counts changes of the plan's inputs."""
+    release: str
+    """The release that it runs: what the one of its plugins that brings one calls it; empty if none does."""
     plugins: list[UsedPlugin]
     nodes: int
     """How many nodes it has."""
@@ -127,5 +130,13 @@ def remove(context: ServerContext, key: str) -> None:
 def _view(connection: Connection, row: Row[tuple[object, ...]]) -> EnvironmentView:
     nodes = tables.nodes
     count = connection.execute(select(func.count()).select_from(nodes).where(nodes.c.environment_id == row.id)).scalar_one()
-    used = [UsedPlugin(name=p.plugin, version=p.version, state=p.state) for p in enabled_plugins(connection, row.id)]
-    return EnvironmentView(id=row.id, name=row.name, created_at=row.created_at, revision=row.revision, plugins=used, nodes=count)
+    enabled = enabled_plugins(connection, row.id)
+    return EnvironmentView(
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        revision=row.revision,
+        release=release_of(str(p.manifest) for p in enabled if p.state == "enabled"),
+        plugins=[UsedPlugin(name=p.plugin, version=p.version, state=p.state) for p in enabled],
+        nodes=count,
+    )

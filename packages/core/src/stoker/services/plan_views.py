@@ -96,7 +96,7 @@ def shown(text: Text) -> str:
 
 
 def summarize(plan: Plan) -> dict[str, object]:
-    """The counts that a plan's summary shows, and its warnings."""
+    """The counts that a plan's summary shows, its warnings, and the nodes that selectors of one node mean."""
     files: Counter[str] = Counter(file.status for file in plan.files)
     packages: Counter[str] = Counter(package.status for package in plan.packages)
     checks = sum(1 for item in plan.instances if item.run and plan.tasks[item.task].kind == "check")
@@ -114,7 +114,8 @@ def summarize(plan: Plan) -> dict[str, object]:
         "nodes": len({item.node for item in plan.instances if item.run}),
         "drift": files["drift"] + packages["drift"] + _drifting_services(plan),
     }
-    return {"counts": counts, "warnings": plan.warnings}
+    primaries = {selector: plan.nodes[place].name for selector, place in plan.primaries.items()}
+    return {"counts": counts, "warnings": plan.warnings, "primaries": primaries}
 
 
 def _drifting_services(plan: Plan) -> int:

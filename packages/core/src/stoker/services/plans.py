@@ -48,11 +48,14 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     counts: dict[str, int]
     warnings: list[str]
+    primaries: dict[str, str]
+    """Selector (``primary(ROLE)``, ``once``) -> name of the one node that it means."""
 
 
 class _Summary(msgspec.Struct):
     counts: dict[str, int] = {}
     warnings: list[str] = []
+    primaries: dict[str, str] = {}
 
 
 @METRICS.planning()
@@ -149,6 +152,7 @@ def _view(row: Row[Any], environment: str) -> PlanView:
         created_at=row.created_at,
         counts=summary.counts,
         warnings=summary.warnings,
+        primaries=summary.primaries,
     )
 
 

@@ -26,6 +26,7 @@ from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
+from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
 
 _LOG = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
     Raises:
         InvalidBundleError: it is broken, was tampered with, or is hostile.
         InvalidInputError: it does not fit this server.
-        ConflictError: the same version with other contents is installed.
+        ConflictError: the same version with other contents is installed, or another plugin brings the same for the whole server.
     """
     bundle = context.store.open(source)
     _check(bundle)
@@ -83,6 +84,8 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
     with _INSTALLING:
         if _installed(context, name, version, bundle.digest):
             return show(context, name, version), False
+        with context.database.read() as connection:
+            refuse_clashes(connection, bundle.plugin)
         context.store.install(bundle)
         try:
             with context.database.transaction() as connection:
@@ -235,7 +238,7 @@ def _label(contribution: dict[str, object]) -> str:
     parts = [str(contribution.get("point"))]
     if section := contribution.get("section"):
         parts.append(f"[{section}]")
-    parts += [str(contribution[key]) for key in ("id", "path", "name", "key") if contribution.get(key)]
+    parts += [str(contribution[key]) for key in ("id", "path", "service", "name", "key") if contribution.get(key)]
     if isinstance(packages := contribution.get("packages"), list):
         parts.append(", ".join(str(p.get("name") if isinstance(p, dict) else p) for p in packages[:3]))
     return " ".join(parts)
