@@ -38,9 +38,11 @@ def environment(simulation):
     simulation.environment(
         NAME,
         config_files.WholeFile(path="/etc/shell", roles=[NAME], content="first line\n"),
+        config_files.ConfigFile(path="/etc/colours.ini", format="ini"),
         tasks.Shell(id="step", roles=[NAME], run="shell-step"),
         health_checks.HealthCheck(id="fine", roles=[NAME], run="shell-fine"),
     )
+    simulation.client.set_override(NAME, path="/etc/colours.ini", key="colour", value="green")
     simulation.deploy(NAME)
     simulation.install("keen", settings.Settings(json_schema=KEEN))
     return NAME
@@ -80,6 +82,7 @@ LISTINGS = {
     "deployments list": f"deployments list {NAME}",
     "deployments attempts": f"deployments attempts --env {NAME}",
     "env check": f"env check {NAME}",
+    "env override list": f"env override list {NAME}",
     "fleet status": "fleet status",
 }
 DOCUMENTS = {

@@ -13,7 +13,7 @@ FILE = config_files.ConfigFile(path=PATH, format="ini")
 
 
 def test_an_override_reaches_the_node_is_explained_and_is_taken_back(simulation):
-    lab = simulation.environment("own", FILE, config_files.Option(path=PATH, section="main", key="workers", value=2))
+    lab = simulation.environment("ownvalue", FILE, config_files.Option(path=PATH, section="main", key="workers", value=2))
     simulation.deploy(lab)
     before = simulation.client.environment(lab)["revision"]
     simulation.cli("env", "override", "set", lab, PATH, "main", "workers", "8")
@@ -23,14 +23,14 @@ def test_an_override_reaches_the_node_is_explained_and_is_taken_back(simulation)
     [file] = simulation.client.plan_files(plan["id"])
     assert "-workers = 2\n+workers = 8" in file["diff"]
     line = len(file["diff"].split("@@")[-1].splitlines())
-    told = simulation.client.explain(plan["id"], node="own1", path=PATH, line=line - 2)
+    told = simulation.client.explain(plan["id"], node="ownvalue1", path=PATH, line=line - 2)
     assert [(origin["plugin"], origin["level"]) for origin in told["origins"]] == [("operator override", "override")]
-    assert told["origins"][0]["by"] == "admin"
+    assert told["origins"][0]["by"] == "server"
     simulation.deploy(lab)
     assert simulation.tasks(simulation.client.create_plan(lab)) == {}
 
     [listed] = json.loads(simulation.cli("env", "override", "list", lab, "--json"))["items"]
-    assert (listed["value"], listed["by"], listed["roles"]) == (8, "admin", ["*"])
+    assert (listed["value"], listed["by"], listed["roles"]) == (8, "server", ["*"])
     simulation.cli("env", "override", "unset", lab, PATH, "main", "workers")
     [file] = simulation.client.plan_files(simulation.client.create_plan(lab)["id"])
     assert "-workers = 8\n+workers = 2" in file["diff"]
@@ -49,10 +49,10 @@ def test_an_override_of_a_file_that_no_plugin_declares_is_refused_and_says_what_
 
 
 def test_a_plan_made_before_an_override_is_outdated_and_a_disabled_plugin_leaves_a_finding(simulation):
-    lab = simulation.environment("late", FILE, config_files.Option(path=PATH, key="k", value=1))
+    lab = simulation.environment("toolate", FILE, config_files.Option(path=PATH, key="k", value=1))
     plan = simulation.client.create_plan(lab)
     simulation.cli("env", "override", "set", lab, PATH, "-", "k", "on")
     told = simulation.cli("deploy", lab, "--plan", plan["id"], "--yes", status=2)
     assert f"the operator's override of {PATH} k" in told
-    simulation.client.disable_plugin(lab, "late")
+    simulation.client.disable_plugin(lab, "toolate")
     assert "no enabled plugin declares" in simulation.cli("plan", "create", lab, status=2)

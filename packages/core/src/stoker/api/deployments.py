@@ -15,6 +15,8 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.domain.snapshot import Selection
+from stoker.errors import InvalidInputError
 from stoker.services import attempts, checks, deployments, starting
 from stoker.services.attempts import AttemptFilter, AttemptView
 from stoker.services.checks import CheckView
@@ -30,6 +32,12 @@ class NewDeployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     plan: str | None = None
     """A plan's id; without one a plan is made first."""
+    nodes: list[str] = []
+    """Without a plan: only these nodes; none names all."""
+    roles: list[str] = []
+    """Without a plan: only nodes with one of these roles; none names all."""
+    tasks: list[str] = []
+    """Without a plan: only these tasks, as ``plugin.task``; none names all."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +53,10 @@ async def start_deployment(
     context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewDeployment]
 ) -> DeploymentView:
     """Carry out a plan."""
-    return await context.at_length(starting.start, context, env, data.plan)
+    part = Selection(nodes=data.nodes, roles=data.roles, tasks=data.tasks)
+    if data.plan is not None and part != Selection():
+        raise InvalidInputError("a plan says already what it is about.", remedy="Give a plan, or nodes, roles and tasks.")
+    return await context.at_length(starting.start, context, env, data.plan, part)
 
 
 @get("/environments/{env:str}/deployments", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)

@@ -6,24 +6,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.domain.snapshot import Selection
 from stoker.services import plan_views, plans
 from stoker.services.context import ServerContext
-from stoker.services.plan_views import ExplainView, FileView, PackageView, PatchView, TaskView
+from stoker.services.plan_views import ExplainView, FileView, LeftOutView, PackageView, PatchView, TaskView
 from stoker.services.plans import PlanView
 from stoker.services.windows import MOST
 
 
-@post("/environments/{env:str}/plans", responses=problems(404, 409, 422, 502))
-async def create_plan(context: NamedDependency[ServerContext], env: FromPath[str]) -> PlanView:
-    """Look at the environment's nodes and plan."""
-    return await context.at_length(plans.create_plan, context, env)
+class NewPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part of the environment that a plan is about; what is not named is left out."""
+
+    nodes: list[str] = []
+    """Names of nodes; none names all."""
+    roles: list[str] = []
+    """Roles: nodes with one of them; none names all."""
+    tasks: list[str] = []
+    """Tasks as ``plugin.task``; none names all."""
+
+
+@post("/environments/{env:str}/plans", responses=problems(404, 409, 413, 422, 502))
+async def create_plan(
+    context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[NewPlan | None] = None
+) -> PlanView:
+    """Look at the environment's nodes and plan the whole, or a part."""
+    part = data or NewPlan()
+    return await context.at_length(
+        plans.create_plan, context, env, Selection(nodes=part.nodes, roles=part.roles, tasks=part.tasks)
+    )
 
 
 @get("/environments/{env:str}/plans", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
@@ -76,6 +94,12 @@ def plan_patches(context: NamedDependency[ServerContext], plan: FromPath[str]) -
     return Listing(plan_views.patch_views(plans.load(context, plan).plan))
 
 
+@get("/plans/{plan:str}/left-out", sync_to_thread=True, responses=problems(404))
+def plan_left_out(context: NamedDependency[ServerContext], plan: FromPath[str]) -> Listing[LeftOutView]:
+    """What a plan of a part leaves out: tasks that a plan of the whole would run."""
+    return Listing(plan_views.left_out_views(plans.load(context, plan).plan))
+
+
 @get("/plans/{plan:str}/explain", sync_to_thread=True, responses=problems(404, 422))
 def explain_line(
     context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
@@ -87,6 +111,16 @@ def explain_line(
 
 router = Router(
     path="/api",
-    route_handlers=[create_plan, list_plans, show_plan, plan_files, plan_packages, plan_tasks, plan_patches, explain_line],
+    route_handlers=[
+        create_plan,
+        list_plans,
+        show_plan,
+        plan_files,
+        plan_packages,
+        plan_tasks,
+        plan_patches,
+        plan_left_out,
+        explain_line,
+    ],
     tags=["plans"],
 )

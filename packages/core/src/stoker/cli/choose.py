@@ -66,10 +66,10 @@ def plugin_version(given: str) -> tuple[str, str]:
     return name, version
 
 
-def new_plan(client: StokerClient, environment: str) -> PlanDocument:
+def new_plan(client: StokerClient, environment: str, **part: list[str]) -> PlanDocument:
     """Make a plan; settings that are missing are told with the command that gives them."""
     try:
-        return client.create_plan(environment)
+        return client.create_plan(environment, **part)
     except StokerError as error:
         findings = error.data.get("findings") or []
         error.data["findings"] = [exact_remedy(environment, finding) for finding in findings]

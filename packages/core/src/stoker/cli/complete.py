@@ -125,6 +125,12 @@ def _planned_files(client: StokerClient, environment: str) -> Iterable[str]:
     return {found["path"] for found in client.plan_files(latest, everything=True)}
 
 
+def _planned_tasks(client: StokerClient, environment: str) -> Iterable[str]:
+    latest = client.plans(environment)[0]["id"]
+    return {found["task"] for found in [*client.plan_tasks(latest), *client.plan_left_out(latest)]}
+
+
+planned_tasks = _in_environment(_planned_tasks)
 planned_files = _in_environment(_planned_files)
 overridden_files = _in_environment(lambda client, environment: (found["path"] for found in client.overrides(environment)))
 setting_names = _asking(_settings)

@@ -92,6 +92,8 @@ def show(environment: str, as_json: bool) -> None:
         return
     made = output.when(found.get("created_at"))
     output.pairs([("name", found["name"]), ("id", found["id"]), ("release", found.get("release")), ("made", made)])
+    if found.get("pending"):
+        output.say(f"changes pending: {found['pending']}", "yellow")
     output.say("\nPlugins", "bold")
     output.table(
         ("NAME", "VERSION", "STATE"),

@@ -16,6 +16,7 @@ from stoker.cli.problems import printable
 if TYPE_CHECKING:
     from stoker.client.documents import (
         ExplainDocument,
+        LeftOutDocument,
         PlanDocument,
         PlanFileDocument,
         PlanPackageDocument,
@@ -58,6 +59,7 @@ def render_plan(
     packages: Sequence[PlanPackageDocument],
     tasks: Sequence[PlanTaskDocument],
     patches: Sequence[PlanPatchDocument] = (),
+    left_out: Sequence[LeftOutDocument] = (),
     *,
     everything: bool = False,
 ) -> Group:
@@ -71,6 +73,7 @@ def render_plan(
         parts += _section("Files", _file_lines(files, everything))
         parts += _section("Tasks, in order", _task_lines(tasks, _Doing(files, packages)))
         parts += _section("Tasks that other plugins patched", _patch_lines(patches))
+    parts += _section("Left out", _left_out_lines(left_out))
     parts += [Text(), summary(plan, files, packages, tasks)]
     return Group(*parts)
 
@@ -98,7 +101,10 @@ def summary(
     tasks: Sequence[PlanTaskDocument],
 ) -> Text:
     """``Plan: 3 files to write, 2 packages to install, 5 tasks on 3 nodes; 1 check``, or that there is nothing to do."""
+    left = (plan.get("counts") or {}).get("left_out", 0)
     if is_empty(plan, files, packages, tasks):
+        if left:
+            return Text(f"Nothing to do in this part; {plural(left, 'task')} left out.", style="bold yellow")
         return Text("Nothing to do: every node is as planned.", style="bold green")
     running = [task for task in tasks if task.get("reason") not in {"check", ""}]
     checks = sum(1 for task in tasks if task.get("reason") == "check")
@@ -124,6 +130,8 @@ def summary(
         text.append(f"; {plural(checks, 'check')}")
     if drift:
         text.append(f"; {drift} drifted", style="magenta")
+    if left:
+        text.append(f"; {plural(left, 'task')} left out", style="yellow")
     return text
 
 
@@ -282,6 +290,15 @@ def _task_lines(tasks: Sequence[PlanTaskDocument], doing: _Doing) -> Iterator[Te
             text.append("  not simulated", style="yellow")
         yield text
         yield from _command_lines(command, guard)
+
+
+def _left_out_lines(left_out: Sequence[LeftOutDocument]) -> Iterator[Text]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in left_out:
+        groups.setdefault((item["task"], item.get("reason", "")), []).append(item["node"])
+    for (task, reason), on in groups.items():
+        text = Text(f"      {printable(task)}", style="yellow").append(f"  on {names(on)}", style="cyan")
+        yield text.append(f"  (would run: {_REASONS.get(reason, reason)})", style="bright_black")
 
 
 def _command_lines(command: str, guard: str) -> Iterator[Text]:

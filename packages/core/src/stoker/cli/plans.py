@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output, plan_view
+from stoker.cli import choose, complete, output, part, plan_view
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -38,18 +38,30 @@ def plan() -> None:
 
 @plan.command()
 @_optional_environment
+@part.options
 @_node
 @_all
 @output.json_option
-def create(environment: str | None, node: str, everything: bool, as_json: bool) -> None:
+def create(
+    environment: str | None,
+    nodes: tuple[str, ...],
+    roles: tuple[str, ...],
+    tasks: tuple[str, ...],
+    node: str,
+    everything: bool,
+    as_json: bool,
+) -> None:
     """Look at the nodes, plan, and show the plan as a diff.
+
+    A plan of a part runs nothing outside of it. --node only shows less of the plan.
 
     Examples:
       stoker plan create lab
       stoker plan create lab --node n1
+      stoker plan create lab --roles web --tasks ntp.files
     """
     client = connect()
-    made = choose.new_plan(client, choose.environment(client, environment))
+    made = choose.new_plan(client, choose.environment(client, environment), **part.chosen(nodes, roles, tasks))
     show_plan(client, made, node=node, everything=everything, as_json=as_json)
 
 
@@ -145,9 +157,12 @@ def show_plan(
     packages = [package for package in client.plan_packages(found["id"]) if node in ("", package["node"])]
     tasks = client.plan_tasks(found["id"], node=node)
     patches = client.plan_patches(found["id"])
+    partial = bool((found.get("counts") or {}).get("left_out"))
+    left_out = [item for item in client.plan_left_out(found["id"]) if node in ("", item["node"])] if partial else []
     if as_json:
-        output.write_json({**found, "files": files, "packages": packages, "tasks": tasks, "patches": patches})
+        parts = {"files": files, "packages": packages, "tasks": tasks, "patches": patches, "left_out": left_out}
+        output.write_json({**found, **parts})
     else:
-        shown = plan_view.render_plan(found, files, packages, tasks, patches, everything=everything)
+        shown = plan_view.render_plan(found, files, packages, tasks, patches, left_out, everything=everything)
         output.console().print(shown, soft_wrap=True)
     return not plan_view.is_empty(found, files, packages, tasks)

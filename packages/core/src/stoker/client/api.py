@@ -171,9 +171,10 @@ class StokerClient(Following, FleetRequests):
 
     # Plans
 
-    def create_plan(self, environment: str) -> doc.PlanDocument:
-        """Look at the nodes and plan."""
-        return self._one(doc.PlanDocument, "POST", f"/api/environments/{_q(environment)}/plans", timeout=900)
+    def create_plan(self, environment: str, **part: Sequence[str]) -> doc.PlanDocument:
+        """Look at the nodes and plan. ``part``: nodes, roles, tasks; what is not named there is left out."""
+        body = {name: list(names) for name, names in part.items() if names} or None
+        return self._one(doc.PlanDocument, "POST", f"/api/environments/{_q(environment)}/plans", body=body, timeout=900)
 
     def plans(self, environment: str) -> list[doc.PlanDocument]:
         """The plans of an environment, newest first."""
@@ -200,6 +201,10 @@ class StokerClient(Following, FleetRequests):
         """What plugins changed in each other's tasks."""
         return self._many(doc.PlanPatchDocument, f"/api/plans/{_q(plan)}/patches")
 
+    def plan_left_out(self, plan: str) -> list[doc.LeftOutDocument]:
+        """What a plan of a part leaves out."""
+        return self._many(doc.LeftOutDocument, f"/api/plans/{_q(plan)}/left-out")
+
     def explain(self, plan: str, *, node: str, path: str, line: int) -> doc.ExplainDocument:
         """Where one line of one planned file came from."""
         return self._one(
@@ -208,9 +213,11 @@ class StokerClient(Following, FleetRequests):
 
     # Deployments
 
-    def deploy(self, environment: str, plan: str | None = None) -> doc.DeploymentDocument:
-        """Start a deployment of a plan, or of a new one."""
-        body = {} if plan is None else {"plan": plan}
+    def deploy(self, environment: str, plan: str | None = None, **part: Sequence[str]) -> doc.DeploymentDocument:
+        """Start a deployment of a plan, or of a new one. ``part``: nodes, roles, tasks; what is not named there is left out."""
+        body: dict[str, object] = {name: list(names) for name, names in part.items() if names}
+        if plan is not None:
+            body["plan"] = plan
         return self._one(
             doc.DeploymentDocument, "POST", f"/api/environments/{_q(environment)}/deployments", body=body, timeout=900
         )

@@ -89,6 +89,7 @@ class EnvironmentDocument(TypedDict, total=False):
     release: str
     plugins: list[EnabledPluginDocument]
     nodes: int
+    pending: str
 
 
 class OverrideDocument(TypedDict, total=False):
@@ -149,6 +150,14 @@ class CredentialDocument(TypedDict, total=False):
     created_at: float
 
 
+class SelectionDocument(TypedDict, total=False):
+    """The part of an environment that a plan is about."""
+
+    nodes: list[str]
+    roles: list[str]
+    tasks: list[str]
+
+
 class PlanDocument(TypedDict, total=False):
     """The summary of a plan."""
 
@@ -160,6 +169,15 @@ class PlanDocument(TypedDict, total=False):
     counts: dict[str, int]
     warnings: list[str]
     primaries: dict[str, str]
+    selection: SelectionDocument | None
+
+
+class LeftOutDocument(TypedDict, total=False):
+    """A task that a plan of a part leaves out."""
+
+    node: str
+    task: str
+    reason: str
 
 
 class PlanFileDocument(TypedDict, total=False):

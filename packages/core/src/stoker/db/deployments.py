@@ -78,6 +78,7 @@ def add_deployment(connection: Connection, environment_id: str, name: str, plan_
             owner="",
             lease_until=0.0,
             stop_requested=False,
+            revision=_revision(connection, environment_id),
         )
     )
     other = deployment_running(connection, environment_id)
@@ -89,6 +90,11 @@ def add_deployment(connection: Connection, environment_id: str, name: str, plan_
     else:
         raise _held(name, identity, f"deployment {other}")
     return identity
+
+
+def _revision(connection: Connection, environment_id: str) -> int:
+    table = tables.environments
+    return int(connection.execute(select(table.c.revision).where(table.c.id == environment_id)).scalar() or 0)
 
 
 def _held(name: str, new: str, other: str) -> ConflictError:
@@ -170,9 +176,10 @@ def end_deployment(
     """
     table = tables.deployments
     mine = (table.c.id == deployment_id, table.c.epoch == epoch, table.c.state.in_(UNFINISHED))
-    row = connection.execute(select(table.c.environment_id).where(*mine)).first()
+    row = connection.execute(select(table.c.environment_id, table.c.revision).where(*mine)).first()
     if row is None:
         return False
+    untouched = row.revision == _revision(connection, row.environment_id)
     connection.execute(
         update(table)
         .where(table.c.id == deployment_id)
@@ -189,6 +196,9 @@ def end_deployment(
         release_node(connection, node_id)
     if freed_nodes:
         bump_revision(connection, row.environment_id)
+    if untouched:  # what its own end changes is nothing that would be pending
+        settled = _revision(connection, row.environment_id)
+        connection.execute(update(table).where(table.c.id == deployment_id).values(revision=settled))
     return True
 
 

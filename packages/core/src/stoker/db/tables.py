@@ -222,6 +222,8 @@ deployments = Table(
     Column("owner", String, nullable=False, default=""),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("stop_requested", Boolean, nullable=False, default=False),
+    # The environment's while it runs, and what it leaves behind; any other one means that something was changed since.
+    Column("revision", Integer, nullable=False, server_default="0"),
 )
 
 # One deployment of an environment at a time: the unfinished one holds this row.

@@ -10,6 +10,7 @@ import msgspec
 
 from stoker.domain.action import Action
 from stoker.domain.secret import Text
+from stoker.domain.snapshot import Selection
 
 OPERATOR: Final = "operator override"
 """Stands in an origin instead of a plugin's name: the operator gave the value."""
@@ -135,6 +136,17 @@ class PlannedInstance(msgspec.Struct, frozen=True, array_like=True):
     Empty: skipped, nothing changed."""
 
 
+class LeftOut(msgspec.Struct, frozen=True, array_like=True):
+    """A task that would run on a node, if a partial plan did not leave it out."""
+
+    task: int
+    node: int
+    reason: str
+    """As in ``PlannedInstance.run``."""
+    owed: bool = False
+    """What triggers it is done by this very plan: the next plan has to remember that it is still to come."""
+
+
 class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
     """A node in the plan."""
 
@@ -144,6 +156,8 @@ class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
     removing: bool = False
     left_out: str = ""
     """Why the node could not be looked at: it has no instances in this plan and counts as failed."""
+    outside: bool = False
+    """The plan is about a part to which this node does not belong: nothing runs there."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -177,6 +191,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: list[str] = []
     remove_plugins: list[str] = []
     """Plugins that are gone from the environment when this plan is carried out."""
+    selection: Selection | None = None
+    """The part that the plan is about; ``None`` for the whole."""
+    left_out: list[LeftOut] = []
+    """What a plan of the whole would run besides, ordered by node, then task."""
     keyed_hashes: dict[str, str] = {}
     """For contents with secrets: index (as text) -> HMAC of the final bytes; filled in outside planning."""
     pretended: list[int] = []

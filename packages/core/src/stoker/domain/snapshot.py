@@ -106,6 +106,17 @@ class OverrideInput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Who gave it."""
 
 
+class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of an environment: what is not named is left out; an empty list leaves nothing out."""
+
+    nodes: list[str] = []
+    """Names of nodes."""
+    roles: list[str] = []
+    """Roles: nodes with one of them."""
+    tasks: list[str] = []
+    """Tasks as ``plugin.task``."""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The whole input of a plan; two equal snapshots give two equal plans, byte for byte."""
 
@@ -123,6 +134,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's, ordered by place."""
     primaries: dict[str, str] = {}
     """Selector (``primary(ROLE)``, ``once``) -> id of the node that earlier deployments chose for it."""
+    selection: Selection | None = None
+    """The part that the plan is about; ``None`` for the whole."""
     secret_hashes: dict[str, str] = {}
     """``NODE PATH`` -> keyed hash of the file's bytes found on the node, for files with secrets."""
     format: Literal[1] = 1

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import msgspec
 
@@ -40,6 +41,12 @@ class Ledger:
     def started(self, instance: PlannedInstance) -> AppliedChange:
         """An instance will run: what it did before no longer counts, so that a half-done one runs again."""
         return AppliedChange("task", self._plan.nodes[instance.node].id, self._plan.tasks[instance.task].name, None)
+
+    def owed(self) -> Iterator[AppliedChange]:
+        """Tasks that this deployment triggers and leaves out: what they did before no longer counts either."""
+        for item in self._plan.left_out:
+            if item.owed:
+                yield AppliedChange("task", self._plan.nodes[item.node].id, self._plan.tasks[item.task].name, None)
 
     def finished(self, instance: PlannedInstance) -> list[AppliedChange]:
         """An instance succeeded."""

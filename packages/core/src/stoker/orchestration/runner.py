@@ -161,7 +161,7 @@ class DeploymentRun:
         logger.info("Deployment %s begins: %d tasks on %d nodes", self.deployment_id, len(numbers), len(self.plan.nodes))
         state = "stopping" if self._stopping else "running"
         event = Event(kind="state", data={"state": state, "reason": "", "total": len(numbers)})
-        applied = [self.ledger.started(self.plan.instances[number]) for number in numbers]
+        applied = [*(self.ledger.started(self.plan.instances[number]) for number in numbers), *self.ledger.owed()]
         await self.journal.submit(
             JournalEntry(
                 deployment_id=self.deployment_id,
@@ -176,7 +176,7 @@ class DeploymentRun:
         return [
             Event(kind="node", node=node.name, data={"state": "failed", "reason": self.redact(f"left out: {_why_out(node)}")})
             for node in self.plan.nodes
-            if node.left_out
+            if node.left_out and not node.outside
         ]
 
     def _make_workers(self) -> None:
@@ -242,15 +242,20 @@ class DeploymentRun:
             return "failed", "Tasks are left that wait for something that never came; this is a fault of the plan."
         if left_out:
             return "degraded", f"Done on all nodes of the plan{left_out}."
-        return "ready", "" if any(instance.run for instance in self.plan.instances) else "Nothing to do."
+        done = "" if any(instance.run for instance in self.plan.instances) else "Nothing to do."
+        if self.plan.left_out:
+            nodes = wording.listed(sorted({self.plan.nodes[item.node].name for item in self.plan.left_out}))
+            done = f"{done} A part alone: {len(self.plan.left_out)} tasks were left out, on {nodes}.".lstrip()
+        return "ready", done
 
     def _end(self) -> None:
         state, reason = self.verdict()
         clean = state == "ready"
+        torn = self.scheduler.failed_nodes | {item.node for item in self.plan.left_out}
         freed = [
             node.id
             for number, node in enumerate(self.plan.nodes)
-            if node.removing and number not in self.scheduler.failed_nodes and not self.scheduler.remaining[number]
+            if node.removing and not node.outside and number not in torn and not self.scheduler.remaining[number]
         ]
         with self._database.transaction() as connection:
             ended = deployments.end_deployment(

@@ -49,7 +49,7 @@ class Scheduler:
         self._prepare_barriers()
         self._prepare_instances()
         for number, node in enumerate(plan.nodes):
-            if node.left_out:
+            if node.left_out and not node.outside:
                 self.fail_node(number)
 
     def _prepare_barriers(self) -> None:

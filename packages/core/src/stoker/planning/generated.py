@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from stoker.domain.action import Action, FileChange, FilesAction, PackageChange, PackagesAction
-from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.planning.actions import digest, without_indexes
 from stoker.planning.files import NOT_MANAGED, FileProgram, file_status, note
 from stoker.planning.packages import NeededPackage, PackageProgram, package_status
@@ -41,6 +41,10 @@ class GeneratedTasks:
         for needed in self._needed(state):
             status = package_status(state.node, needed.name, needed.constraint)
             state.packages[needed.name] = status
+            owners = [f"{plugin}.packages" for plugin in needed.plugins]
+            owner = next((name for name in owners if not state.leaves_out(name)), None)
+            if owner is None:
+                state.left_packages.add(needed.name)
             for plugin in needed.plugins:
                 by_plugin.setdefault(plugin, []).append(needed)
             self._tables.packages.append(
@@ -48,7 +52,7 @@ class GeneratedTasks:
                     node=state.index,
                     name=needed.name,
                     status=status,
-                    task=self._index[f"{needed.plugins[0]}.packages"],
+                    task=self._index[owner or owners[0]],
                     installed=state.node.observed.packages.get(needed.name, ""),
                     constraint=needed.constraint,
                     origins=needed.origins,
@@ -84,6 +88,8 @@ class GeneratedTasks:
             key = (plugin, *((program.path, content) for program, content in members))
             action, inputs = self._memoised(key, partial(_write, members), members)
             self._instance(state, name, plugin, action, inputs, statuses)
+            if state.leaves_out(name):
+                state.left_paths.update(program.path for program, _ in members)
 
     def _file(self, state: NodeState, program: FileProgram, content: int, task: int, secret_hashes: dict[str, str]) -> str:
         planned = self._tables.contents.items[content]
@@ -132,6 +138,10 @@ class GeneratedTasks:
         else:
             reason = ""
         state.inputs[name] = inputs
+        if state.leaves_out(name):
+            if reason:
+                state.left[name] = LeftOut(self._index[name], state.index, reason)
+            reason = ""
         if reason:
             state.running.add(name)
             state.plugins_running.add(plugin)

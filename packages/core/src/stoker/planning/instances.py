@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import msgspec
 from stoker_sdk.extension_points import tasks
 
 from stoker.domain.action import Action, CommandAction, FileChange, FilesAction, PackagesAction, ServiceAction
-from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.actions import build_action, build_check, digest, varies, without_indexes
 from stoker.planning.definitions import TaskSource, triggers_of
@@ -20,6 +20,8 @@ from stoker.planning.tables import CHANGED, NodeState, Tables
 from stoker.planning.values import Scope, ValueFault
 
 _NOT_MADE = (-1, "")
+_SEEN: Final = ":"
+"""Stands in a task's inputs before the hash of the files and packages whose change triggers it."""
 
 
 class TaskTemplate:
@@ -51,12 +53,39 @@ class TaskTemplate:
             return
         inputs = self._hash(action, own, state)
         effects = self._look_at_effects(self._tables.actions.items[action], state)
-        fired = any(_has_changed(trigger, self.plugin, state) for trigger in self._triggers)
+        left = state.leaves_out(self.name)
+        fired = self._fired(state, inputs, everything=left)
         reason = self._reason(state, inputs, effects, fired=fired)
+        if left:
+            self._leave_out(state, action, reason)
+            reason = ""
         task = self.source.task
         if isinstance(task, tasks.Service) and reason and task.state == "started" and (fired or self.name not in state.applied):
             action = self._with_restart(action, task)
         self._append(state, action, inputs, reason)
+
+    def _fired(self, state: NodeState, inputs: str, *, everything: bool) -> bool:
+        """Whether something changes that matters to the task, or has changed since the task last succeeded.
+
+        Args:
+            state: the node.
+            inputs: the task's.
+            everything: whether what a partial plan leaves out counts as changing.
+        """
+        if any(_has_changed(trigger, self.plugin, state, everything=everything) for trigger in self._triggers):
+            return True
+        before, now = _seen_then(state.applied.get(self.name, "")), _seen_then(inputs)
+        return bool(before and now) and before != now
+
+    def _leave_out(self, state: NodeState, action: int, reason: str) -> None:
+        planned = self._tables.actions.items[action]
+        if isinstance(planned, FilesAction):
+            state.left_paths.update(change.path for change in planned.files)
+        elif isinstance(planned, PackagesAction):
+            state.left_packages.update([*(item.name for item in planned.install), *planned.remove])
+        if reason:
+            owed = any(_has_changed(trigger, self.plugin, state, everything=False) for trigger in self._triggers)
+            state.left[self.name] = LeftOut(self.index, state.index, reason, owed)
 
     def add_check(self, state: NodeState) -> None:
         """A health check runs where something else of its plugin runs."""
@@ -64,7 +93,7 @@ class TaskTemplate:
         if action >= 0 and self.source.skipped:
             self._pass_through(state, action)
         elif action >= 0:
-            reason = "check" if self.plugin in state.plugins_running else ""
+            reason = "check" if self.plugin in state.plugins_running and not state.leaves_out(self.name) else ""
             self._append(state, action, self._hash(action, own, state), reason)
 
     def _pass_through(self, state: NodeState, action: int) -> None:
@@ -119,12 +148,17 @@ class TaskTemplate:
         return " ".join(named)
 
     def _hash(self, action: int, own: str, state: NodeState) -> str:
-        prints = " ".join(filter(None, [_fingerprint(trigger, self.plugin, state) for trigger in self._triggers]))
-        key = (action, f"{own}|{prints}")
+        prints = [_fingerprint(trigger, self.plugin, state) for trigger in self._triggers]
+        ran = " ".join(text for text in prints if text.startswith("task:"))
+        seen = " ".join(text for text in prints if text and not text.startswith("task:"))
+        key = (action, f"{own}|{ran}|{seen}")
         found = self._inputs.get(key)
         if found is None:
             text = msgspec.json.encode(without_indexes(self._tables.actions.items[action])).decode()
-            found = self._inputs[key] = digest(text, own, prints)
+            found = digest(text, own, ran)
+            if seen:
+                found = f"{found}{_SEEN}{digest(seen)}"
+            self._inputs[key] = found
         return found
 
     def _reason(self, state: NodeState, inputs: str, effects: str, *, fired: bool) -> str:
@@ -264,24 +298,35 @@ def _taken_away(path: str, state: NodeState) -> str:
     return "comes back when the plugin goes"
 
 
+def _seen_then(inputs: str) -> str:
+    """Of a task's inputs the part that tells which files and packages it has taken into account."""
+    return inputs.partition(_SEEN)[2]
+
+
 def _fingerprint(trigger: str, plugin: str, state: NodeState) -> str:
     kind, _, name = trigger.partition(":")
+    if kind == "file" and name in state.left_paths:
+        applied = state.node.applied.files.get(name)  # it stays as it is
+        return f"{trigger}={applied.sha256 if applied is not None else ''}"
     if kind == "file":
         return f"{trigger}={state.sums[name]}" if name in state.sums else ""
     if kind == "package":
         return f"{trigger}={name in state.packages}"
     full = name if name in state.inputs else f"{plugin}.{name}"
-    return f"{trigger}={state.inputs.get(full, '')}"
+    known = state.applied if full in state.left else state.inputs
+    return f"{trigger}={known.get(full, '')}"
 
 
-def _has_changed(trigger: str, plugin: str, state: NodeState) -> bool:
+def _has_changed(trigger: str, plugin: str, state: NodeState, *, everything: bool) -> bool:
     kind, _, name = trigger.partition(":")
     if kind == "file":
         # What was brought and is wanted no more goes before anything starts.
-        return state.paths.get(name, "" if name not in state.node.applied.files else "restore") in CHANGED
+        status = state.paths.get(name, "" if name not in state.node.applied.files else "restore")
+        return status in CHANGED and (everything or name not in state.left_paths)
     if kind == "package":
-        return state.packages.get(name, "") in CHANGED
-    return name in state.running or f"{plugin}.{name}" in state.running
+        return state.packages.get(name, "") in CHANGED and (everything or name not in state.left_packages)
+    names = {name, f"{plugin}.{name}"}
+    return bool(names & state.running) or (everything and bool(names & state.left.keys()))
 
 
 def _service_drifted(action: ServiceAction, node: NodeInput) -> bool:

@@ -33,6 +33,7 @@ from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
 from stoker.planning.role_limits import check_assignment, check_left_out, primaries_left_out, tolerances
 from stoker.planning.secret_places import SecretPlaces
+from stoker.planning.selection import Chosen, check_selection, renumbered, torn
 from stoker.planning.tables import NodeState, Tables
 
 _SHOWN: Final = 5
@@ -80,6 +81,7 @@ class _Planner:
         self.read = read_plugins(self.snapshot, self.secrets)
         self.parts, self.membership = self.read.plugins, self.read.membership
         self.findings = list(self.read.findings)
+        self.chosen = None if snapshot.selection is None else Chosen(snapshot.selection)
         self.overrides = Overrides(snapshot.overrides, self.secrets)
         self.warnings: list[str] = []
 
@@ -94,12 +96,15 @@ class _Planner:
         self.warnings += not_undone(self.parts)
         self.findings += findings
         self.findings += check_operating_systems(self.parts, self.snapshot.nodes, self.membership)
-        findings, warnings = check_left_out(self.snapshot.nodes, tolerances(self.parts, self.snapshot.roles))
+        findings, warnings = check_left_out(self.snapshot.nodes, tolerances(self.parts, self.snapshot.roles), self.chosen)
         self.findings += findings
         self.warnings += [*warnings, *primaries_left_out(self.snapshot.nodes, self.membership.primaries)]
         sources, findings = task_sources(self.parts, self.snapshot)
         self.findings += findings
         roles = [role.name for part in self.parts for role in part.roles]
+        if self.snapshot.selection is not None:
+            names = [source.definition.name for source in sources]
+            self.findings += check_selection(self.snapshot.selection, self.snapshot.nodes, roles, names)
         order, findings = order_definitions([source.definition for source in sources], roles, self.read.services)
         self.findings += findings
         self._stop_on_findings()
@@ -150,7 +155,7 @@ class _Planner:
     def _one_node(self, number: int, group: _Group, removal: Removal) -> None:
         tables = self.tables
         starts = len(tables.instances), len(tables.files), len(tables.packages)
-        state = NodeState(number, self.snapshot.nodes[number], group.units)
+        state = NodeState(number, self.snapshot.nodes[number], group.units, self.chosen)
         self._check_owners(state, group.contested)
         group.generated.add_packages(state)
         group.generated.add_files(state, self.snapshot.secret_hashes)
@@ -159,6 +164,8 @@ class _Planner:
         removal.add(state)
         for template in group.checks:
             template.add_check(state)
+        if state.left:
+            tables.leave_out(state.left.values(), *starts[1:])
         tables.instances[starts[0] :] = sorted(tables.instances[starts[0] :], key=_task_of)
         tables.files[starts[1] :] = sorted(tables.files[starts[1] :], key=lambda file: (file.path, file.task))
         tables.packages[starts[2] :] = sorted(tables.packages[starts[2] :], key=lambda package: (package.name, package.task))
@@ -174,14 +181,22 @@ class _Planner:
         tables, snapshot = self.tables, self.snapshot
         present = sorted({instance.task for instance in tables.instances})
         place = {task: number for number, task in enumerate(present)}
+        left_out = renumbered(tables.left_out, place)
         barriers, groups, waits = self._barriers(order, place)
         if len(place) < len(ordered):
             _renumber(tables, place)
-        return Plan(
+        plan = Plan(
             environment_id=snapshot.environment_id,
             environment_name=snapshot.environment_name,
             nodes=[
-                PlannedNode(id=node.id, name=node.name, roles=sorted(node.roles), removing=node.removing, left_out=node.left_out)
+                PlannedNode(
+                    id=node.id,
+                    name=node.name,
+                    roles=sorted(node.roles),
+                    removing=node.removing,
+                    left_out=node.left_out,
+                    outside=self.chosen is not None and not self.chosen.node(node),
+                )
                 for node in snapshot.nodes
             ],
             tasks=[
@@ -201,9 +216,13 @@ class _Planner:
             primaries=dict(sorted(self.membership.primaries.items())),
             warnings=[*self.warnings, *self._readable_secrets()],
             patches=planned_patches(self.parts, {ordered[task].definition.name: place[task] for task in present}, tables.origins),
-            remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing],
+            # A part leaves the rest of the removal to a plan of the whole.
+            remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing and self.chosen is None],
+            selection=snapshot.selection,
+            left_out=left_out,
             snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
         )
+        return msgspec.structs.replace(plan, warnings=[*plan.warnings, *torn(plan)]) if left_out else plan
 
     def _readable_secrets(self) -> list[str]:
         """A warning for each file with a secret that every user of its node may read."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from stoker_sdk.extension_points import tasks
 
 from stoker.domain.action import FileChange, FilesAction, PackagesAction, ServiceAction
-from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import AppliedPackage
 from stoker.planning.definitions import TaskSource
 from stoker.planning.instances import TaskTemplate
@@ -39,7 +39,8 @@ class Removal:
             template for template in templates if template.source.task is not None and template.source.task.on == "remove"
         ]
         self._services = [(index, source) for index, source in enumerate(ordered) if source.origin == "remove.service"]
-        self._index = {source.definition.name: index for index, source in enumerate(ordered)}
+        self._names = [source.definition.name for source in ordered]
+        self._index = {name: index for index, name in enumerate(self._names)}
         self._removing = {part.plugin.name for part in parts if part.plugin.removing}
         self._tables = tables
         self._membership = membership
@@ -137,6 +138,11 @@ class Removal:
         return ("keep", owner) if owner is not None else None
 
     def _instance(self, index: int, plugin: str, state: NodeState, action: int) -> None:
+        name = self._names[index]
+        if state.leaves_out(name):
+            state.left[name] = LeftOut(index, state.index, _REASON)
+            self._tables.instances.append(PlannedInstance(index, state.index, action, "", ""))
+            return
         state.plugins_running.add(plugin)
         self._tables.instances.append(PlannedInstance(index, state.index, action, "", _REASON))
 

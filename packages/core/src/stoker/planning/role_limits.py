@@ -11,6 +11,7 @@ from stoker_sdk.model.finding import Finding
 from stoker.domain.snapshot import NodeInput
 from stoker.domain.tolerance import exceeded
 from stoker.planning.parts import PluginParts
+from stoker.planning.selection import Chosen
 
 
 def check_assignment(parts: Sequence[PluginParts], nodes: Sequence[NodeInput]) -> tuple[list[Finding], list[str]]:
@@ -53,9 +54,14 @@ def check_assignment(parts: Sequence[PluginParts], nodes: Sequence[NodeInput]) -
     return findings, warnings
 
 
-def check_left_out(nodes: Sequence[NodeInput], tolerance: Mapping[str, int | str]) -> tuple[list[Finding], list[str]]:
-    """Nodes that could not be looked at: a warning each while the tolerance of their roles allows it, findings otherwise."""
-    missing = [number for number, node in enumerate(nodes) if node.left_out]
+def check_left_out(
+    nodes: Sequence[NodeInput], tolerance: Mapping[str, int | str], chosen: Chosen | None = None
+) -> tuple[list[Finding], list[str]]:
+    """Nodes that could not be looked at: a warning each while the tolerance of their roles allows it, findings otherwise.
+
+    Those outside of the part that is planned do not matter.
+    """
+    missing = [number for number, node in enumerate(nodes) if node.left_out and (chosen is None or chosen.node(node))]
     counted = [number for number in missing if not nodes[number].removing]  # nobody waits for one that leaves
     too_many = list(exceeded([node.roles for node in nodes], counted, tolerance))
     if not too_many:

@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 from stoker_sdk.model.finding import Finding
 
-from stoker.domain.plan import PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPackage
 from stoker.domain.snapshot import NodeInput
 from stoker.planning.actions import Actions
 from stoker.planning.files import Contents
 from stoker.planning.parts import Origins
+from stoker.planning.selection import Chosen
 
 CHANGED: Final = frozenset({"create", "change", "drift", "install", "restore", "remove"})
 
@@ -31,6 +32,7 @@ class Tables(msgspec.Struct, kw_only=True):
     befores: list[str] = []
     before_index: dict[str, int] = {}
     findings: list[Finding] = []
+    left_out: list[LeftOut] = []
 
     def before(self, text: str | None) -> int:
         """The index of a text found on a node; -1 for none."""
@@ -40,6 +42,15 @@ class Tables(msgspec.Struct, kw_only=True):
             self.before_index[text] = len(self.befores)
             self.befores.append(text)
         return self.before_index[text]
+
+    def leave_out(self, items: Iterable[LeftOut], files: int, packages: int) -> None:
+        """Keep what is left out on a node, and take away what it would have changed (the rows from these numbers on)."""
+        left = {item.task: item for item in items}
+        self.left_out += left.values()
+        self.files[files:] = [item for item in self.files[files:] if item.task not in left or item.status == "same"]
+        self.packages[packages:] = [
+            item for item in self.packages[packages:] if item.task not in left or item.status in ("same", "keep")
+        ]
 
     def fault(self, finding: Finding, node: str) -> None:
         """Keep a fault once, with the first node that has it; the plan is refused when all are known."""
@@ -53,9 +64,13 @@ class NodeState:
 
     __slots__ = (
         "applied",
+        "chosen",
         "index",
         "inputs",
         "last_of_unit",
+        "left",
+        "left_packages",
+        "left_paths",
         "node",
         "packages",
         "paths",
@@ -65,7 +80,7 @@ class NodeState:
         "units",
     )
 
-    def __init__(self, index: int, node: NodeInput, last_of_unit: Mapping[str, int]) -> None:
+    def __init__(self, index: int, node: NodeInput, last_of_unit: Mapping[str, int], chosen: Chosen | None = None) -> None:
         self.index = index
         self.node = node
         self.applied = node.applied.tasks
@@ -81,3 +96,14 @@ class NodeState:
         self.running: set[str] = set()
         self.inputs: dict[str, str] = {}
         self.plugins_running: set[str] = set()
+        self.chosen = chosen
+        """The part that is planned; ``None`` for the whole."""
+        self.left: dict[str, LeftOut] = {}
+        """By name, tasks outside of that part that would run here."""
+        self.left_paths: set[str] = set()
+        """Paths that these would change."""
+        self.left_packages: set[str] = set()
+
+    def leaves_out(self, task: str) -> bool:
+        """Whether a task on this node is outside of the part that is planned."""
+        return self.chosen is not None and not (self.chosen.task(task) and self.chosen.node(self.node))

@@ -144,7 +144,7 @@ def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.Instance
     for node in nodes:
         if node.state == "waiting" and node.finished == node.total:
             node.state = "done"
-    return nodes
+    return [progress for progress, node in zip(nodes, plan.nodes, strict=True) if not node.outside]
 
 
 def _left_out(node: PlannedNode) -> str:

@@ -43,6 +43,8 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     plugins: list[UsedPlugin]
     nodes: int
     """How many nodes it has."""
+    pending: str = ""
+    """Why its nodes may not be what it says, e.g. because settings changed since the last deployment; empty if they should be."""
 
 
 def check_name(kind: str, name: str) -> None:
@@ -139,4 +141,28 @@ def _view(connection: Connection, row: Row[tuple[object, ...]]) -> EnvironmentVi
         release=release_of(str(p.manifest) for p in enabled if p.state == "enabled"),
         plugins=[UsedPlugin(name=p.plugin, version=p.version, state=p.state) for p in enabled],
         nodes=count,
+        pending=_pending(connection, row, count),
     )
+
+
+class _Summary(msgspec.Struct):
+    counts: dict[str, int] = {}
+
+
+def _pending(connection: Connection, row: Row[tuple[object, ...]], nodes: int) -> str:
+    """What is still to come, as far as the database knows; what is on the nodes, a plan or ``drift`` finds out."""
+    table, plans = tables.deployments, tables.plans
+    newest = connection.execute(
+        select(table.c.id, table.c.state, table.c.revision, plans.c.summary)
+        .join(plans, plans.c.id == table.c.plan_id)
+        .where(table.c.environment_id == row.id)
+        .order_by(table.c.created_at.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return "it was never deployed" if nodes else ""
+    if newest.state != "ready":
+        return f"deployment {newest.id} is {newest.state}"
+    if left := msgspec.json.decode(newest.summary, type=_Summary).counts.get("left_out"):
+        return f"deployment {newest.id} was about a part: {left} {'task is' if left == 1 else 'tasks are'} left out"
+    return "" if newest.revision == row.revision else f"something was changed since deployment {newest.id}"

@@ -79,6 +79,15 @@ class PatchView(msgspec.Struct, frozen=True, kw_only=True):
     origins: list[Origin]
 
 
+class LeftOutView(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that a partial plan leaves out, and that would run in a plan of the whole."""
+
+    node: str
+    task: str
+    reason: str
+    """Why it would run."""
+
+
 class ExplainView(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a planned file, and what it is made of."""
 
@@ -112,10 +121,11 @@ def summarize(plan: Plan) -> dict[str, object]:
         "checks": checks,
         "skipped": len(plan.instances) - running,
         "nodes": len({item.node for item in plan.instances if item.run}),
+        "left_out": len(plan.left_out),
         "drift": files["drift"] + packages["drift"] + _drifting_services(plan),
     }
     primaries = {selector: plan.nodes[place].name for selector, place in plan.primaries.items()}
-    return {"counts": counts, "warnings": plan.warnings, "primaries": primaries}
+    return {"counts": counts, "warnings": plan.warnings, "primaries": primaries, "selection": plan.selection}
 
 
 def _drifting_services(plan: Plan) -> int:
@@ -241,6 +251,14 @@ def patch_views(plan: Plan) -> list[PatchView]:
             origins=[plan.origins[number] for number in patch.origins],
         )
         for patch in plan.patches
+    ]
+
+
+def left_out_views(plan: Plan) -> list[LeftOutView]:
+    """What a partial plan leaves out, by node."""
+    return [
+        LeftOutView(node=plan.nodes[item.node].name, task=plan.tasks[item.task].name, reason=item.reason)
+        for item in plan.left_out
     ]
 
 

@@ -16,7 +16,7 @@ from stoker.db.plans import StoredPlan, load_plan, load_snapshot, plan_summaries
 from stoker.db.vault import SecretName, Vault
 from stoker.domain.node import NodeTarget
 from stoker.domain.plan import Plan
-from stoker.domain.snapshot import Snapshot
+from stoker.domain.snapshot import Selection, Snapshot
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.materials import Materials
 from stoker.plugin_host import planning_process
@@ -50,17 +50,25 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
     primaries: dict[str, str]
     """Selector (``primary(ROLE)``, ``once``) -> name of the one node that it means."""
+    selection: Selection | None = None
+    """The part of the environment that it is about; null for the whole."""
 
 
 class _Summary(msgspec.Struct):
     counts: dict[str, int] = {}
     warnings: list[str] = []
     primaries: dict[str, str] = {}
+    selection: Selection | None = None
 
 
 @METRICS.planning()
-def create_plan(context: ServerContext, environment: str) -> PlanView:
+def create_plan(context: ServerContext, environment: str, selection: Selection | None = None) -> PlanView:
     """Look at the nodes, plan, and store the plan.
+
+    Args:
+        context: the server.
+        environment: its id or name.
+        selection: the part that it is about; the whole if not given.
 
     Raises:
         NotFoundError: there is no such environment.
@@ -73,6 +81,8 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
         row = find_environment(connection, environment)
         refuse_while_deploying(connection, str(row.id), str(row.name), "planning")
     gathered = snapshots.gather(context, environment)
+    if (part := _ordered(selection)) is not None:
+        gathered = msgspec.structs.replace(gathered, snapshot=msgspec.structs.replace(gathered.snapshot, selection=part))
     plan = context.wait(make_plan(context, gathered.snapshot))
     plan = with_keyed_hashes(plan, gathered.secrets, context.vault)
     plan = context.wait(with_pretended(context, plan, gathered.targets))
@@ -82,6 +92,13 @@ def create_plan(context: ServerContext, environment: str) -> PlanView:
         name = plan.environment_name
         audit.record(connection, "plan.create", identity, identity, environment=name, after={"digest": digest})
     return show(context, identity)
+
+
+def _ordered(selection: Selection | None) -> Selection | None:
+    """The same part is the same plan, in whatever order it was named."""
+    if selection is None or not (selection.nodes or selection.roles or selection.tasks):
+        return None
+    return Selection(nodes=sorted(set(selection.nodes)), roles=sorted(set(selection.roles)), tasks=sorted(set(selection.tasks)))
 
 
 async def make_plan(context: ServerContext, snapshot: Snapshot) -> Plan:
@@ -153,6 +170,7 @@ def _view(row: Row[Any], environment: str) -> PlanView:
         counts=summary.counts,
         warnings=summary.warnings,
         primaries=summary.primaries,
+        selection=summary.selection,
     )
 
 
@@ -178,7 +196,7 @@ def refuse_outdated(context: ServerContext, stored: StoredPlan, *, look: bool = 
         now = snapshots.read_stored(context, connection, stored.environment_id)
     changed = list(snapshots.stored_differences(old, now.snapshot))
     if not changed and look:
-        changed = context.wait(look_again(context, old, now, {node.id for node in old.nodes}))
+        changed = context.wait(look_again(context, old, now, {node.id for node in stored.plan.nodes if not node.outside}))
     if changed:
         raise outdated(stored, changed)
     return now.revision

@@ -14,7 +14,7 @@ from stoker.db.environments import deployment_running, find_environment, take_re
 from stoker.db.plans import StoredPlan, load_plan, load_snapshot
 from stoker.db.primaries import write_primaries
 from stoker.domain.plan import Plan
-from stoker.domain.snapshot import NodeInput, Snapshot
+from stoker.domain.snapshot import NodeInput, Selection, Snapshot
 from stoker.errors import ConflictError, ForbiddenError, NotFoundError
 from stoker.orchestration.wording import listed
 from stoker.services import audit, plans, snapshots
@@ -24,8 +24,8 @@ from stoker.services.deployments import DeploymentView, show
 _TRIES = 5
 
 
-def start(context: ServerContext, environment: str, plan_id: str | None) -> DeploymentView:
-    """Carry out a plan; without one, a plan is made first.
+def start(context: ServerContext, environment: str, plan_id: str | None, selection: Selection | None = None) -> DeploymentView:
+    """Carry out a plan; without one, a plan is made first, of a part of the environment if that is wanted.
 
     Raises:
         NotFoundError: there is no such environment or plan.
@@ -43,7 +43,7 @@ def start(context: ServerContext, environment: str, plan_id: str | None) -> Depl
             running=running,
         )
     _refuse_while_attempts_run(context, str(row.id))
-    identity = plan_id or plans.create_plan(context, environment).id
+    identity = plan_id or plans.create_plan(context, environment, selection).id
     stored = plans.load(context, identity)
     if stored.environment_id != row.id:
         raise NotFoundError(f"plan {identity} is not a plan of environment {row.name}.", remedy="'stoker plan list' shows them.")
@@ -137,7 +137,7 @@ def _check_retry(context: ServerContext, deployment_id: str, stored: StoredPlan,
     expected = _as_left_behind(old, now.snapshot)
     changed = list(snapshots.stored_differences(expected, now.snapshot))
     if not changed and look:
-        touched = {node for node, _ in history}
+        touched = {node for node, _ in history} | {node.name for node in stored.plan.nodes if node.outside}
         others = {node.id for node in expected.nodes if node.name not in touched and not node.left_out}
         changed = context.wait(plans.look_again(context, expected, now, others))
     if changed:
