@@ -5,36 +5,27 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import func, insert, select
-from stoker.app import build_context, open_vault
-from stoker.config import ServerConfig, load_config
+from sqlalchemy import func, select
+from stoker.config import load_config
 from stoker.db import deployments, tables
 from stoker.db.database import Database
-from stoker.db.plans import save_plan
 from stoker.domain.plan import Plan
-from stoker.domain.snapshot import Snapshot
 from stoker.planning.plans import make_plan
 from stoker.transport.simulated import FleetClient
 
+from benchmarks import simulated
 from benchmarks.bench_planning import make_snapshot
 from benchmarks.result import Result
 
 NAMES = ("engine-sqlite",)
 
 _NODES = 1000
-_ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 120.0
 
 
@@ -47,68 +38,6 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     """When the first attempt was dispatched, seconds since the epoch."""
     dispatched: set[tuple[str, str, int]]
     """(node, task, attempt) of which the dispatch is on disk."""
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder beside the source, on a disk: the folder for temporary files may be kept in memory."""
-    parent = _ROOT / ".stoker" / "bench"
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="engine-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def _prepare(config: ServerConfig, snapshot: Snapshot, plan: Plan) -> str:
-    """A database in which a deployment of the plan waits for a server; answers its id."""
-    context = build_context(config, open_vault(config))
-    now = time.time()
-    with context.database.transaction() as connection:
-        connection.execute(insert(tables.environments).values(id=plan.environment_id, name=plan.environment_name, created_at=now))
-        rows = [
-            {
-                "id": node.id,
-                "name": node.name,
-                "transport": "simulated",
-                "address": f"node{number}",
-                "environment_id": plan.environment_id,
-                "status": "online",
-                "created_at": now,
-            }
-            for number, node in enumerate(plan.nodes, 1)
-        ]
-        connection.execute(insert(tables.nodes), rows)
-        plan_id, _, _ = save_plan(connection, plan, snapshot, 1, {})
-        deployment = deployments.add_deployment(connection, plan.environment_id, plan.environment_name, plan_id)
-    context.database.close()
-    return deployment
-
-
-@contextmanager
-def _running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path.name} did not appear")
-        time.sleep(0.02)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _kill_in_the_middle(process: subprocess.Popen[bytes], database: Database, deployment: str, middle: int) -> float:
@@ -173,29 +102,18 @@ def run() -> list[Result]:
     """Carry out, kill, count."""
     snapshot = make_snapshot(_NODES, files=False)
     plan = make_plan(snapshot)
-    with _folder() as folder:
+    with simulated.folder() as folder:
         config = load_config(None, environment={}, flags={"data_dir": str(folder)})
-        deployment = _prepare(config, snapshot, plan)
-        python, fleet = sys.executable, config.fleet
-        nodes = ("--nodes", str(len(plan.nodes)))
-        modelled = (python, "-m", "stoker.transport.simulated.fleet", "--socket", str(fleet), *nodes)
-        with _running(*modelled, log=folder / "fleet.log"):
-            _wait_for(fleet)
-            server = (
-                str(Path(python).parent / "stoker"),
-                "serve",
-                "--data",
-                str(folder),
-                "--listen",
-                f"127.0.0.1:{_free_port()}",
-            )
+        deployment = simulated.prepare(config, snapshot, plan)
+        with simulated.modelled(config, len(plan.nodes), folder):
+            server = simulated.server_command(folder, simulated.free_port())
             database = Database(config.database_url)
-            with _running(*server, log=folder / "server.log") as process:
+            with simulated.running(*server, log=folder / "server.log") as process:
                 # Two events an instance: at this many, half of the plan is carried out.
                 killed = _kill_in_the_middle(process, database, deployment, len(plan.instances))
             kept = _kept(database, deployment)
             database.close()
-            started = _started(fleet, plan)
+            started = _started(config.fleet, plan)
     if len(set(started)) != len(started) or not kept.dispatched.issuperset(started):
         raise RuntimeError("an attempt was started twice, or before its dispatch was on disk")
     seconds = killed - kept.since
