@@ -6,16 +6,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
 from stoker.app.server import serve
 from stoker.config import read_config
 from stoker.errors import ConfigurationError, StokerError
+
+SWITCH_SECONDS: Final = 0.001
+"""How long one thread computes while others wait: an answer passes through several, and a deployment keeps some of them busy."""
 
 
 def main() -> None:
     """Run a server with the configuration that is given."""
     parser = argparse.ArgumentParser(prog="stoker serve")
     parser.add_argument("--config-json", required=True)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         serve(read_config(parser.parse_args().config_json))
     except StokerError as error:

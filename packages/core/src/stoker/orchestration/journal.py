@@ -20,6 +20,7 @@ from stoker.db.journal import JournalEntry, was_written, write_batch
 from stoker.errors import StokerError
 from stoker.orchestration.patience import Patience
 from stoker.telemetry.metrics import METRICS
+from stoker.transport.slices import Slices
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Journal:
         self._closing = False
         self._nodes = 0
         self._patience = Patience("The journal")
+        self._telling = Slices(_tell)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -147,18 +149,22 @@ class Journal:
                 return lost
 
     def _resolve(self, batch: list[tuple[JournalEntry, asyncio.Future[None]]], lost: set[str], failure: Exception | None) -> None:
-        for entry, future in batch:
-            if future.done():
-                continue
-            if failure is not None:
-                future.set_exception(failure)
-            elif entry.deployment_id in lost:
-                future.set_exception(
-                    LostLeaseError(
-                        f"deployment {entry.deployment_id} was taken over by another server.", remedy="Nothing: it goes on there."
-                    )
-                )
-            else:
-                future.set_result(None)
+        self._telling.add((future, failure or (_lost(entry) if entry.deployment_id in lost else None)) for entry, future in batch)
         if failure is None:
             self._on_commit({entry.deployment_id for entry, _ in batch} - lost)
+
+
+def _lost(entry: JournalEntry) -> LostLeaseError:
+    return LostLeaseError(
+        f"deployment {entry.deployment_id} was taken over by another server.", remedy="Nothing: it goes on there."
+    )
+
+
+def _tell(told: tuple[asyncio.Future[None], Exception | None]) -> None:
+    future, failure = told
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(None)
+    else:
+        future.set_exception(failure)

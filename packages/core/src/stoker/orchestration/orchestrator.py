@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -116,7 +117,8 @@ class Orchestrator:
             return
         what = f"Deployment {deployment_id}"
         inputs = await patiently(what, read_inputs, self._database, self._vault, deployment_id)
-        run = DeploymentRun(
+        run = await asyncio.to_thread(
+            DeploymentRun,
             deployment_id,
             epoch,
             inputs,
@@ -128,10 +130,14 @@ class Orchestrator:
         )
         self._runs[deployment_id] = run
         set_about(environment=inputs.plan.environment_name)
+        # The plan stays until the end: to look through it for circles again and again would hold up everybody.
+        gc.freeze()
         try:
             await run.run()
         finally:
             del self._runs[deployment_id]
+            if not self._runs:
+                gc.unfreeze()
 
     async def _take(self, deployment_id: str) -> int | None:
         """Wait until the deployment's owner is gone, and make it ours."""

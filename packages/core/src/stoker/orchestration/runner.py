@@ -13,7 +13,7 @@ from sqlalchemy import select
 from stoker.db import deployments, tables
 from stoker.db.database import Database
 from stoker.db.deployments import InstanceHistory
-from stoker.db.journal import Event, JournalEntry, add_event
+from stoker.db.journal import AppliedChange, Event, JournalEntry, add_event
 from stoker.db.nodes import node_target
 from stoker.db.plans import load_plan, load_snapshot
 from stoker.db.vault import SecretName, Vault
@@ -32,6 +32,7 @@ from stoker.orchestration.scheduler import Scheduler
 from stoker.plugin_host.store import PluginStore
 from stoker.telemetry.subject import set_about
 from stoker.transport import Transport
+from stoker.transport.slices import AT_ONCE, Slices
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class DeploymentRun:
         self.scheduler = Scheduler(self.plan, done)
         self._runs: dict[int, NodeRun] = {}
         self._commands: dict[int, str] = {}
+        self._waking = Slices(self._wake)
 
     def _place(self, place: tuple[str, str]) -> tuple[int, int]:
         """(node, task) by name -> (task, node) in the plan."""
@@ -128,9 +130,11 @@ class DeploymentRun:
     def wake(self) -> None:
         """Call the workers of nodes that may go on."""
         woken, self.scheduler.woken = self.scheduler.woken, set()
-        for node in woken:
-            if (run := self._runs.get(node)) is not None:
-                run.changed.set()
+        self._waking.add(woken)
+
+    def _wake(self, node: int) -> None:
+        if (run := self._runs.get(node)) is not None:
+            run.changed.set()
 
     async def run(self) -> None:
         """Carry the deployment to its end.
@@ -146,8 +150,10 @@ class DeploymentRun:
         heartbeat = asyncio.create_task(self._keep_lease())
         try:
             async with asyncio.TaskGroup() as group:
-                for node, run in self._runs.items():
+                for number, (node, run) in enumerate(self._runs.items(), 1):
                     group.create_task(self._work(node, run))
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)
         finally:
             heartbeat.cancel()
         await patiently(f"Deployment {self.deployment_id}", self._end)
@@ -157,11 +163,10 @@ class DeploymentRun:
             note = Event(kind="note", data={"message": "The server was started again; the deployment goes on."})
             await self.journal.submit(JournalEntry(deployment_id=self.deployment_id, epoch=self.epoch, events=[note]))
             return
-        numbers = [number for number in range(len(self.plan.instances)) if self.scheduler.must_run(number)]
+        numbers, applied = await asyncio.to_thread(self._to_run)
         logger.info("Deployment %s begins: %d tasks on %d nodes", self.deployment_id, len(numbers), len(self.plan.nodes))
         state = "stopping" if self._stopping else "running"
         event = Event(kind="state", data={"state": state, "reason": "", "total": len(numbers)})
-        applied = [*(self.ledger.started(self.plan.instances[number]) for number in numbers), *self.ledger.owed()]
         await self.journal.submit(
             JournalEntry(
                 deployment_id=self.deployment_id,
@@ -171,6 +176,10 @@ class DeploymentRun:
                 state=state,
             )
         )
+
+    def _to_run(self) -> tuple[list[int], list[AppliedChange]]:
+        numbers = [number for number in range(len(self.plan.instances)) if self.scheduler.must_run(number)]
+        return numbers, [*(self.ledger.started(self.plan.instances[number]) for number in numbers), *self.ledger.owed()]
 
     def _left_out(self) -> list[Event]:
         return [

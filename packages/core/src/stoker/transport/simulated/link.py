@@ -22,6 +22,7 @@ from stoker.errors import (
     NotStartedError,
 )
 from stoker.transport.simulated.messages import ENCODER, Answer, Frames, Operation, Request, frame
+from stoker.transport.slices import Slices
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class FleetClient(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._number = 0
         self._out: list[bytes] = []
+        self._answers = Slices(self._hand_on)
         self.closed = False
 
     @classmethod
@@ -72,11 +74,13 @@ class FleetClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each answer to whoever waits for it."""
-        for body in self._frames.feed(data):
-            answer = _ANSWER.decode(body)
-            future = self._waiting.pop(answer.number, None)
-            if future is not None and not future.done():
-                future.set_result(answer)
+        self._answers.add(self._frames.feed(data))
+
+    def _hand_on(self, body: bytes) -> None:
+        answer = _ANSWER.decode(body)
+        future = self._waiting.pop(answer.number, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
 
     def close(self) -> None:
         """Close the connection."""
