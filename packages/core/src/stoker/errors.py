@@ -73,6 +73,13 @@ class DatabaseUnavailableError(StokerError):
     kind = "database-unavailable"
 
 
+class OutdatedEditError(StokerError):
+    """What is to be changed is no longer as the caller saw it; nothing was changed."""
+
+    status = 412
+    kind = "outdated-edit"
+
+
 class UnauthorizedError(StokerError, PermissionError):
     """Nobody is signed in, or the token is wrong."""
 

@@ -15,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.api.tags import TAGGED, UNCHANGED, tagged
 from stoker.domain.snapshot import Selection
 from stoker.errors import InvalidInputError
 from stoker.services import attempts, checks, deployments, starting
@@ -22,6 +23,7 @@ from stoker.services.attempts import AttemptFilter, AttemptView
 from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
 from stoker.services.deployments import DeploymentView
+from stoker.services.tags import tag
 from stoker.services.windows import MOST
 
 State: TypeAlias = Literal["pending", "running", "stopping", "stopped", "ready", "degraded", "failed"]
@@ -75,10 +77,13 @@ def list_deployments(
     return page(request, deployments.list_all(context, env, wanted, states or ()))
 
 
-@get("/deployments/{deployment:str}", sync_to_thread=True, responses=problems(404))
-def show_deployment(context: NamedDependency[ServerContext], deployment: FromPath[str]) -> DeploymentView:
+@get("/deployments/{deployment:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
+def show_deployment(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], deployment: FromPath[str]
+) -> Response[DeploymentView]:
     """One deployment with its nodes, failures and open questions."""
-    return deployments.show(context, deployment)
+    view = deployments.show(context, deployment)
+    return tagged(request, view, tag(view))
 
 
 @get("/deployments/{deployment:str}/attempts", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)

@@ -15,14 +15,16 @@ from litestar.status_codes import HTTP_200_OK
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, tagged
 from stoker.domain import settings
 from stoker.services import enablement, environments, node_lists, roles
 from stoker.services.context import ServerContext
 from stoker.services.enablement import EnabledPluginView
 from stoker.services.environments import EnvironmentView
 from stoker.services.node_lists import NodeFilter, Status
-from stoker.services.nodes import NodeView
+from stoker.services.nodes import NodeView, tag_of
 from stoker.services.roles import RoleView
+from stoker.services.tags import tag
 from stoker.services.windows import MOST
 
 
@@ -68,16 +70,19 @@ def list_environments(
     return page(request, environments.list_all(context, window(request, limit, cursor, str)))
 
 
-@get("/{env:str}", sync_to_thread=True, responses=problems(404))
-def show_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> EnvironmentView:
+@get("/{env:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
+def show_environment(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], env: FromPath[str]
+) -> Response[EnvironmentView]:
     """One environment."""
-    return environments.show(context, env)
+    view = environments.show(context, env)
+    return tagged(request, view, tag(view))
 
 
-@delete("/{env:str}", sync_to_thread=True, responses=problems(404, 409))
-def delete_environment(context: NamedDependency[ServerContext], env: FromPath[str]) -> None:
+@delete("/{env:str}", sync_to_thread=True, responses=problems(404, 409, 412))
+def delete_environment(context: NamedDependency[ServerContext], env: FromPath[str], if_match: IfMatch = "") -> None:
     """Delete an environment without nodes."""
-    environments.remove(context, env)
+    environments.remove(context, env, if_match=if_match)
 
 
 @get("/{env:str}/plugins", sync_to_thread=True, responses=problems(404))
@@ -86,32 +91,38 @@ def list_environment_plugins(context: NamedDependency[ServerContext], env: FromP
     return Listing(enablement.list_all(context, env))
 
 
-@get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, responses=problems(404))
+@get("/{env:str}/plugins/{plugin:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
 def show_environment_plugin(
-    context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]
-) -> EnabledPluginView:
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], env: FromPath[str], plugin: FromPath[str]
+) -> Response[EnabledPluginView]:
     """One plugin of an environment with its settings."""
-    return enablement.show(context, env, plugin)
+    view = enablement.show(context, env, plugin)
+    return tagged(request, view, tag(view))
 
 
-@put("/{env:str}/plugins/{plugin:str}", responses=problems(404, 409, 413, 422))
+@put("/{env:str}/plugins/{plugin:str}", responses=problems(404, 409, 412, 413, 422), response_headers=TAGGED)
 async def enable_plugin(
     context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
     env: FromPath[str],
     plugin: FromPath[str],
     data: JSONBody[EnableRequest | None] = None,
-) -> EnabledPluginView:
+    if_match: IfMatch = "",
+) -> Response[EnabledPluginView]:
     """Enable a plugin, or change its version or settings."""
     wanted = data or EnableRequest()
     given = None if wanted.settings is None else msgspec.json.decode(msgspec.json.encode(wanted.settings))
     settings.refuse_deep(plugin, given)
-    return await context.at_length(enablement.enable, context, env, plugin, wanted.version, given)
+    view = await context.at_length(enablement.enable, context, env, plugin, wanted.version, given, if_match=if_match)
+    return tagged(request, view, tag(view))
 
 
-@delete("/{env:str}/plugins/{plugin:str}", status_code=HTTP_200_OK, responses=problems(404, 409, 422))
-async def disable_plugin(context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str]) -> DisableAnswer:
+@delete("/{env:str}/plugins/{plugin:str}", status_code=HTTP_200_OK, responses=problems(404, 409, 412, 422))
+async def disable_plugin(
+    context: NamedDependency[ServerContext], env: FromPath[str], plugin: FromPath[str], if_match: IfMatch = ""
+) -> DisableAnswer:
     """Disable a plugin: gone at once, or with the next deployment if something of it was deployed."""
-    left = await context.at_length(enablement.disable, context, env, plugin)
+    left = await context.at_length(enablement.disable, context, env, plugin, if_match=if_match)
     return DisableAnswer(state="gone" if left is None else left.state)
 
 
@@ -137,18 +148,37 @@ def list_environment_nodes(
     return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
 
 
-@put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 413, 422))
+@put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 412, 413, 422), response_headers=TAGGED)
 def assign_node(
-    context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str], data: JSONBody[Assignment]
-) -> NodeView:
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    env: FromPath[str],
+    node: FromPath[str],
+    data: JSONBody[Assignment],
+    if_match: IfMatch = "",
+) -> Response[NodeView]:
     """Put a node into an environment with exactly these roles."""
-    return roles.assign(context, env, node, data.roles)
+    view = roles.assign(context, env, node, data.roles, if_match=if_match)
+    return tagged(request, view, tag_of(view))
 
 
-@delete("/{env:str}/nodes/{node:str}", sync_to_thread=True, status_code=HTTP_200_OK, responses=problems(404, 409))
-def unassign_node(context: NamedDependency[ServerContext], env: FromPath[str], node: FromPath[str]) -> NodeView:
+@delete(
+    "/{env:str}/nodes/{node:str}",
+    sync_to_thread=True,
+    status_code=HTTP_200_OK,
+    responses=problems(404, 409, 412),
+    response_headers=TAGGED,
+)
+def unassign_node(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    env: FromPath[str],
+    node: FromPath[str],
+    if_match: IfMatch = "",
+) -> Response[NodeView]:
     """Take a node out: at once, or with the next deployment if something was deployed to it."""
-    return roles.unassign(context, env, node)
+    view = roles.unassign(context, env, node, if_match=if_match)
+    return tagged(request, view, tag_of(view))
 
 
 router = Router(

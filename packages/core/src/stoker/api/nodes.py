@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, tagged
 from stoker.services import node_lists, nodes
 from stoker.services.context import ServerContext
 from stoker.services.node_lists import NodeFilter, Status, TransportName
@@ -59,22 +60,32 @@ def list_nodes(
     return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
 
 
-@get("/{node:str}", sync_to_thread=True, responses=problems(404))
-def show_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> NodeView:
+@get("/{node:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
+def show_node(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], node: FromPath[str]
+) -> Response[NodeView]:
     """One node with its facts."""
-    return nodes.show(context, node)
+    view = nodes.show(context, node)
+    return tagged(request, view, nodes.tag_of(view))
 
 
-@patch("/{node:str}", sync_to_thread=True, responses=problems(404, 409, 413, 422))
-def change_node(context: NamedDependency[ServerContext], node: FromPath[str], data: JSONBody[NodeChange]) -> NodeView:
+@patch("/{node:str}", sync_to_thread=True, responses=problems(404, 409, 412, 413, 422), response_headers=TAGGED)
+def change_node(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    node: FromPath[str],
+    data: JSONBody[NodeChange],
+    if_match: IfMatch = "",
+) -> Response[NodeView]:
     """Change how a node is reached."""
-    return nodes.change(context, node, data)
+    view = nodes.change(context, node, data, if_match=if_match)
+    return tagged(request, view, nodes.tag_of(view))
 
 
-@delete("/{node:str}", sync_to_thread=True, responses=problems(404, 409))
-def remove_node(context: NamedDependency[ServerContext], node: FromPath[str]) -> None:
+@delete("/{node:str}", sync_to_thread=True, responses=problems(404, 409, 412))
+def remove_node(context: NamedDependency[ServerContext], node: FromPath[str], if_match: IfMatch = "") -> None:
     """Forget a node that belongs to no environment."""
-    nodes.remove(context, node)
+    nodes.remove(context, node, if_match=if_match)
 
 
 @post("/{node:str}/refresh", status_code=HTTP_200_OK, responses=problems(404, 409, 502))

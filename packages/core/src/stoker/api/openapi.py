@@ -36,6 +36,7 @@ _MEANINGS: Final = {
     403: "The server does not answer under this Host, the caller's access level does not reach, or the CSRF header is missing.",
     404: "Something that the request names is not there.",
     409: "It clashes with something that is there; nothing was changed.",
+    412: "It is no longer in the state that If-Match names; nothing was changed.",
     413: "The body is larger than the server takes.",
     422: "What was given does not fit; findings name each fault.",
     429: "Too many wrong passwords; the header Retry-After says how many seconds to wait.",

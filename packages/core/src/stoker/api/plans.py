@@ -14,11 +14,13 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
+from stoker.api.tags import TAGGED, UNCHANGED, tagged
 from stoker.domain.snapshot import Selection
 from stoker.services import plan_views, plans
 from stoker.services.context import ServerContext
 from stoker.services.plan_views import ExplainView, FileView, LeftOutView, PackageView, PatchView, TaskView
 from stoker.services.plans import PlanView
+from stoker.services.tags import tag
 from stoker.services.windows import MOST
 
 
@@ -57,10 +59,13 @@ def list_plans(
     return page(request, plans.list_all(context, env, window(request, limit, cursor, float, str), digest))
 
 
-@get("/plans/{plan:str}", sync_to_thread=True, responses=problems(404))
-def show_plan(context: NamedDependency[ServerContext], plan: FromPath[str]) -> PlanView:
+@get("/plans/{plan:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
+def show_plan(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], plan: FromPath[str]
+) -> Response[PlanView]:
     """One plan's summary."""
-    return plans.show(context, plan)
+    view = plans.show(context, plan)
+    return tagged(request, view, tag(view))
 
 
 @get("/plans/{plan:str}/files", sync_to_thread=True, responses=problems(404))

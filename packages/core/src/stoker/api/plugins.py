@@ -16,10 +16,12 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_413_REQUES
 from stoker.api.openapi import BytesOperation, problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.rights import ADMIN
+from stoker.api.tags import TAGGED, UNCHANGED, tagged
 from stoker.errors import StokerError
 from stoker.services import plugins
 from stoker.services.context import ServerContext
 from stoker.services.plugins import PluginView
+from stoker.services.tags import tag
 from stoker.services.windows import MOST
 
 
@@ -68,10 +70,13 @@ def list_plugins(
     return page(request, plugins.list_all(context, window(request, limit, cursor, str, str), name))
 
 
-@get("/{name:str}/{version:str}", sync_to_thread=True, responses=problems(404))
-def show_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> PluginView:
+@get("/{name:str}/{version:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
+def show_plugin(
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], name: FromPath[str], version: FromPath[str]
+) -> Response[PluginView]:
     """One installed plugin version."""
-    return plugins.show(context, name, version)
+    view = plugins.show(context, name, version)
+    return tagged(request, view, tag(view))
 
 
 @delete("/{name:str}/{version:str}", opt=ADMIN, sync_to_thread=True, responses=problems(404, 409))

@@ -93,11 +93,12 @@ def enable(
     client = connect()
     settings: values.Settings | None = None
     if file is not None or assignments or secrets or secret_files:
-        before = next((found for found in client.environment_plugins(environment) if found["name"] == name), None)
+        before = _present(client, environment, name)
         settings = values.merge(before.get("settings", {}) if before else {}, values.read_file(file) if file else {})
         settings = values.apply(settings, assignments, settings_schema(client, name, version, before))
         settings = values.with_secrets(settings, secrets, secret_files)
-    enabled = client.enable_plugin(environment, name, version=version or None, settings=settings)
+    # What was read and changed here must not undo what somebody else changed meanwhile.
+    enabled = client.enable_plugin(environment, name, version=version or None, settings=settings, as_seen=settings is not None)
     if as_json:
         output.write_json(enabled)
         return
@@ -162,7 +163,7 @@ def settings(
         wanted = values.read_file(file) if file is not None else values.without(found.get("settings", {}), unset)
         wanted = values.apply(wanted, assignments, settings_schema(client, plugin, found.get("version", ""), found))
         wanted = values.with_secrets(wanted, secrets, secret_files)
-        found = client.enable_plugin(environment, plugin, settings=wanted)
+        found = client.enable_plugin(environment, plugin, settings=wanted, as_seen=True)
         if not as_json:
             output.say(
                 f"changed the settings of {plugin} in {environment}; 'stoker plan create {environment}' shows what that means"
@@ -174,8 +175,15 @@ def settings(
     show_problems(environment, found)
 
 
+def _present(client: StokerClient, environment: str, plugin: str) -> EnabledPluginDocument | None:
+    """The plugin as the environment has it, if it has it; the client remembers in which state that was."""
+    if not any(item["name"] == plugin for item in client.environment_plugins(environment)):
+        return None
+    return client.environment_plugin(environment, plugin)
+
+
 def _enabled(client: StokerClient, environment: str, plugin: str) -> EnabledPluginDocument:
-    found = next((item for item in client.environment_plugins(environment) if item["name"] == plugin), None)
+    found = _present(client, environment, plugin)
     if found is not None:
         return found
     if any(item["name"] == plugin for item in client.plugins()):

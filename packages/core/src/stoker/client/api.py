@@ -74,16 +74,31 @@ class StokerClient(Following, FleetRequests):
         """The plugins of an environment with version, settings and problems."""
         return self._many(doc.EnabledPluginDocument, f"/api/environments/{_q(environment)}/plugins")
 
+    def environment_plugin(self, environment: str, plugin: str) -> doc.EnabledPluginDocument:
+        """One plugin of an environment; the client remembers in which state it saw it."""
+        return self._one(doc.EnabledPluginDocument, "GET", f"/api/environments/{_q(environment)}/plugins/{_q(plugin)}")
+
     def enable_plugin(
-        self, environment: str, plugin: str, *, version: str | None = None, settings: Mapping[str, object] | None = None
+        self,
+        environment: str,
+        plugin: str,
+        *,
+        version: str | None = None,
+        settings: Mapping[str, object] | None = None,
+        as_seen: bool = False,
     ) -> doc.EnabledPluginDocument:
-        """Enable a plugin, or change its version or settings; ``settings`` is the whole object."""
+        """Enable a plugin, or change its version or settings; ``settings`` is the whole object.
+
+        With ``as_seen`` it is refused (OutdatedEditError) if somebody changed the plugin since ``environment_plugin`` showed it.
+        """
         body: dict[str, object] = {}
         if version is not None:
             body["version"] = version
         if settings is not None:
             body["settings"] = settings
-        return self._one(doc.EnabledPluginDocument, "PUT", f"/api/environments/{_q(environment)}/plugins/{_q(plugin)}", body=body)
+        path = f"/api/environments/{_q(environment)}/plugins/{_q(plugin)}"
+        seen = self._seen(path) if as_seen else ""
+        return self._one(doc.EnabledPluginDocument, "PUT", path, body=body, if_match=seen)
 
     def disable_plugin(self, environment: str, plugin: str) -> doc.Json:
         """Disable a plugin; the next deployment takes from the nodes what it brought."""

@@ -40,6 +40,7 @@ class Requests:
         self.settings = settings or ConnectionSettings()
         url = check_server(self.settings.server)
         self._token = find_token(self.settings)
+        self._tags: dict[str, str] = {}
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {self._token}"} if self._token else {},
@@ -68,6 +69,7 @@ class Requests:
         content: bytes | None = None,
         timeout: float | None = None,
         query: Mapping[str, object] | None = None,
+        if_match: str = "",
     ) -> object:
         data = msgspec.json.encode(body) if body is not None else content
         kind = "application/json" if body is not None else "application/octet-stream"
@@ -76,7 +78,7 @@ class Requests:
                 method,
                 path,
                 content=data,
-                headers={"Content-Type": kind} if data is not None else {},
+                headers=({"Content-Type": kind} if data is not None else {}) | ({"If-Match": if_match} if if_match else {}),
                 params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
                 timeout=self.settings.timeout if timeout is None else timeout,
             )
@@ -84,6 +86,7 @@ class Requests:
             raise unreachable(self.settings.server, error) from error
         if not response.is_success:
             raise self._error_of(response)
+        self._tags[response.request.url.path] = response.headers.get("etag", "")
         if not response.content:
             return {}
         try:
@@ -108,8 +111,13 @@ class Requests:
         body: object = None,
         timeout: float | None = None,
         query: Mapping[str, object] | None = None,
+        if_match: str = "",
     ) -> _T:
-        return cast("_T", self._send(method, path, body=body, timeout=timeout, query=query))
+        return cast("_T", self._send(method, path, body=body, timeout=timeout, query=query, if_match=if_match))
+
+    def _seen(self, path: str) -> str:
+        """The tag of the state in which a thing was last seen by this client; empty if it was not."""
+        return self._tags.get(httpx.URL(path).path, "")
 
     def _many(self, kind: type[_T], path: str, query: Mapping[str, object] | None = None) -> list[_T]:
         """A whole list, however many pages it has."""

@@ -31,6 +31,7 @@ from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.plugins import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
+from stoker.services.tags import refuse_outdated, tag
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 3
@@ -101,7 +102,13 @@ def plugin_inputs(context: ServerContext, connection: Connection, environment_id
 
 
 def enable(
-    context: ServerContext, environment: str, plugin: str, version: str | None = None, given: Document | None = None
+    context: ServerContext,
+    environment: str,
+    plugin: str,
+    version: str | None = None,
+    given: Document | None = None,
+    *,
+    if_match: str = "",
 ) -> EnabledPluginView:
     """Enable a plugin, or change its version or settings; refused as a whole if anything clashes.
 
@@ -111,16 +118,19 @@ def enable(
         plugin: the plugin's name.
         version: which one; the one it has, or the one that is installed, if not given.
         given: the whole settings document; the one it has if not given.
+        if_match: the state for which this is an edit, as a tag in quotes; empty for any.
 
     Raises:
         NotFoundError: environment, plugin or version is not there.
         InvalidInputError: settings do not fit; each field is named.
         ConflictError: it clashes with other plugins; all findings are given. Or a running deployment takes it from the nodes, or
             needs the version that it has.
+        OutdatedEditError: it is in another state than ``if_match`` names.
     """
     for _ in range(_TRIES):
         with context.database.read() as connection:
             home = find_environment(connection, environment)
+            _refuse_outdated_plugin(connection, if_match, home, plugin)
             candidates = _candidates(connection, home.id)
             candidate = _changed(connection, home.id, candidates, plugin, version, given)
         looked = candidate.looked
@@ -154,19 +164,30 @@ def _refuse_what_would_be_lost(
         refuse_while_deploying(connection, home.id, home.name, f"changing the version of plugin {old.plugin}")
 
 
-def disable(context: ServerContext, environment: str, plugin: str) -> EnabledPluginView | None:
+def _refuse_outdated_plugin(connection: Connection, if_match: str, home: Row[tuple[object, ...]], plugin: str) -> None:
+    if not if_match:
+        return
+    present = next((tag(view) for view in _views(connection, home.id) if view.name == plugin), None)
+    what = f"plugin {plugin} in environment {home.name}"
+    refuse_outdated(connection, if_match, present, what, kind="plugin", identity=plugin, environment=home.name)
+
+
+def disable(context: ServerContext, environment: str, plugin: str, *, if_match: str = "") -> EnabledPluginView | None:
     """Disable a plugin: gone at once if nothing of it was deployed, else with the next deployment.
 
     Raises:
         NotFoundError: it is not enabled there.
         ConflictError: other plugins need it, or a deployment runs.
+        OutdatedEditError: it is in another state than ``if_match`` names.
     """
     with context.database.read() as connection:
         home = find_environment(connection, environment)
+        _refuse_outdated_plugin(connection, if_match, home, plugin)
         _one(connection, home, plugin)
         rest = [candidate for candidate in _candidates(connection, home.id) if candidate.plugin != plugin]
     _check_together(context, home.name, rest, f"disabling plugin {plugin}")
     with context.database.transaction() as connection:
+        _refuse_outdated_plugin(connection, if_match, home, plugin)
         refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
         before = _audited(connection, home.id, plugin)
         gone = not plugin_was_deployed(connection, home.id, plugin)

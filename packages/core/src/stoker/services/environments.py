@@ -16,6 +16,7 @@ from stoker.errors import ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.releases import release_of
+from stoker.services.tags import refuse_outdated, tag
 from stoker.services.windows import Part, Window, cut, look
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -102,15 +103,20 @@ def name_of_environment(context: ServerContext, parameters: Mapping[str, str]) -
     return None
 
 
-def remove(context: ServerContext, key: str) -> None:
+def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
     """Delete an environment with its plans and history.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: it has nodes, or a deployment runs.
+        OutdatedEditError: it is in another state than ``if_match`` names.
     """
     with context.database.transaction() as connection:
         row = find_environment(connection, key)
+        if if_match:
+            present = tag(_view(connection, row))
+            what = f"environment {row.name}"
+            refuse_outdated(connection, if_match, present, what, kind="environment", identity=row.id)
         refuse_while_deploying(connection, row.id, row.name, "deleting it")
         nodes = tables.nodes
         names = (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from stoker.db import tables
 from stoker.db.environments import bump_revision, find_environment, refuse_while_deploying
@@ -23,6 +23,7 @@ from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.credentials import DEFAULT
 from stoker.services.environments import check_name
+from stoker.services.tags import refuse_outdated, tag
 
 CONNECT_SECONDS = 20.0
 _ADDRESS = re.compile(r"[^\s/@\\]{1,253}")
@@ -230,16 +231,34 @@ def add(context: ServerContext, new: NewNode) -> AddedNode:
     return AddedNode(**{name: getattr(view, name) for name in NodeView.__struct_fields__}, warning=warning)
 
 
-def change(context: ServerContext, key: str, wanted: NodeChange) -> NodeView:
+BY_ITSELF = frozenset({"status", "status_reason", "facts", "facts_at", "host_key"})
+"""What of a node changes without anybody's edit."""
+
+
+def tag_of(view: NodeView) -> str:
+    """The tag of a node's state."""
+    return tag(view, BY_ITSELF)
+
+
+def refuse_outdated_node(connection: Connection, if_match: str, row: Row[Any]) -> None:
+    """Refuse an edit of a node that was made for another state of it. Raises OutdatedEditError."""
+    if if_match:
+        present = tag_of(read_view(connection, row.id))
+        refuse_outdated(connection, if_match, present, f"node {row.name}", kind="node", identity=row.id)
+
+
+def change(context: ServerContext, key: str, wanted: NodeChange, *, if_match: str = "") -> NodeView:
     """Change how a node is reached; its host key stays, so another machine under the new address is refused.
 
     Raises:
         InvalidInputError: a field does not fit.
         NotFoundError: there is no such node, credential or jump node.
         ConflictError: a deployment of its environment runs.
+        OutdatedEditError: it is in another state than ``if_match`` names.
     """
     with context.database.transaction() as connection:
         row = find_node(connection, key)
+        refuse_outdated_node(connection, if_match, row)
         values: dict[str, object] = {
             name: value
             for name in ("address", "port", "user", "sudo")
@@ -322,16 +341,18 @@ def _jump(connection: Connection, node_id: str, name: str, jump: str | None) -> 
     return found
 
 
-def remove(context: ServerContext, key: str) -> None:
+def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
     """Forget a node.
 
     Raises:
         NotFoundError: there is none.
         ConflictError: it belongs to an environment, or other nodes are reached through it.
+        OutdatedEditError: it is in another state than ``if_match`` names.
     """
     nodes = tables.nodes
     with context.database.transaction() as connection:
         row = find_node(connection, key)
+        refuse_outdated_node(connection, if_match, row)
         if row.environment_id is not None:
             environment = find_environment(connection, row.environment_id)
             raise ConflictError(

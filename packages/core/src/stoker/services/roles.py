@@ -17,7 +17,7 @@ from stoker.db.nodes import find_node, node_was_deployed, release_node, roles_of
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.services import audit
 from stoker.services.context import ServerContext
-from stoker.services.nodes import NodeView, read_view
+from stoker.services.nodes import NodeView, read_view, refuse_outdated_node
 
 
 class RoleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ def list_all(context: ServerContext, environment: str) -> list[RoleView]:
         ]
 
 
-def assign(context: ServerContext, environment: str, node: str, roles: Sequence[str]) -> NodeView:
+def assign(context: ServerContext, environment: str, node: str, roles: Sequence[str], *, if_match: str = "") -> NodeView:
     """Put a node into an environment with exactly these roles.
 
     Raises:
@@ -81,10 +81,12 @@ def assign(context: ServerContext, environment: str, node: str, roles: Sequence[
         InvalidInputError: a role is not known there, or two of them exclude each other.
         ConflictError: the node is in another environment, a role has all the nodes that it may have, or a running deployment
             takes the node or the role away.
+        OutdatedEditError: the node is in another state than ``if_match`` names.
     """
     wanted = sorted(set(roles))
     with context.database.transaction() as connection:
         home, row = find_environment(connection, environment), find_node(connection, node)
+        refuse_outdated_node(connection, if_match, row)
         if row.environment_id not in (None, home.id):
             other = find_environment(connection, row.environment_id)
             raise ConflictError(f"node {row.name} belongs to environment {other.name}.", remedy="Take it out there first.")
@@ -143,15 +145,17 @@ def _check(connection: Connection, environment_id: str, environment: str, node_i
             )
 
 
-def unassign(context: ServerContext, environment: str, node: str) -> NodeView:
+def unassign(context: ServerContext, environment: str, node: str, *, if_match: str = "") -> NodeView:
     """Take a node out of an environment: at once if nothing was deployed to it, else with the next deployment.
 
     Raises:
         NotFoundError: there is no such environment, or the node is not in it.
         ConflictError: a deployment runs.
+        OutdatedEditError: the node is in another state than ``if_match`` names.
     """
     with context.database.transaction() as connection:
         home, row = find_environment(connection, environment), find_node(connection, node)
+        refuse_outdated_node(connection, if_match, row)
         if row.environment_id != home.id:
             raise NotFoundError(
                 f"node {row.name} is not in environment {home.name}.", remedy="'stoker nodes list' shows where it is."
