@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from stoker_sdk import Plugin, ref
-from stoker_sdk.extension_points import config_files, health_checks, roles, services, settings
+from stoker_sdk import Dependency, Plugin, ref
+from stoker_sdk.extension_points import config_files, health_checks, roles, services, settings, task_patches
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.expression import Scalar, Value
 
@@ -92,6 +92,11 @@ plugin = Plugin(
         ),
         config_files.WholeFile(service=CACHE, path=SITE, content=ref(_SITE_TEXT)),
         *_WAY_THROUGH,
+        task_patches.TaskPatch(
+            task="web-cluster.service.haproxy",
+            extend=task_patches.Extend(after=(Dependency("service.nginx", role=CACHE),)),
+            reason="Nothing is sent to a cache that is not there yet.",
+        ),
         health_checks.HealthCheck(
             id="passes-pages-on",
             title="The cache gets the page from the balancers",

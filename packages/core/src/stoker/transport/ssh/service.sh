@@ -18,7 +18,7 @@ ready() {
   echo "waiting until it works: $1: $said"
   until sh -c "$1" >/dev/null 2>&1; do
     sleep 0.5
-    systemctl is-failed -q -- "$name" && try false
+    if systemctl is-failed -q -- "$name"; then try false; fi
   done
 }
 
