@@ -75,6 +75,8 @@ def _in_environment(question: Callable[[StokerClient, str], Iterable[str]]) -> C
 environments = _asking(lambda client, ctx: (found["name"] for found in client.environments()))
 nodes = _asking(lambda client, ctx: (found["name"] for found in client.nodes()))
 credentials = _asking(lambda client, ctx: (found["name"] for found in client.credentials()))
+users = _asking(lambda client, ctx: (found["name"] for found in client.users()))
+tokens = _asking(lambda client, ctx: (found["name"] for found in client.tokens()))
 plugins = _asking(lambda client, ctx: (found["name"] for found in client.plugins()))
 plugin_versions = _asking(lambda client, ctx: (f"{found['name']}={found['version']}" for found in client.plugins()))
 releases = _asking(lambda client, ctx: (found["name"] for found in client.releases()))

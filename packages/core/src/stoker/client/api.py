@@ -10,10 +10,11 @@ from typing import cast
 from stoker.client import documents as doc
 from stoker.client.fleet import FleetRequests
 from stoker.client.following import Following
+from stoker.client.people import PeopleRequests
 from stoker.client.requests import part_of_path as _q
 
 
-class StokerClient(Following, FleetRequests):
+class StokerClient(Following, FleetRequests, PeopleRequests):
     """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
 
     # The server

@@ -364,3 +364,73 @@ class BulkDocument(TypedDict, total=False):
     changed: list[str]
     unchanged: list[str]
     removing: list[str]
+
+
+class SessionDocument(TypedDict, total=False):
+    """Who one is."""
+
+    kind: str
+    user: str
+    access: str
+    environments: list[str] | None
+    token: str
+    csrf: str
+    expires_at: float | None
+
+
+class LinkDocument(TypedDict, total=False):
+    """A link that signs a browser in once."""
+
+    path: str
+    expires_at: float
+
+
+class UserDocument(TypedDict, total=False):
+    """One user."""
+
+    id: str
+    name: str
+    access: str
+    disabled: bool
+    created_at: float
+    tokens: int
+
+
+class TokenDocument(TypedDict, total=False):
+    """One token; ``token``, the secret, only in the answer that makes it."""
+
+    id: str
+    name: str
+    user: str
+    access: str
+    environments: list[str] | None
+    created_at: float
+    expires_at: float | None
+    last_used_at: float | None
+    token: str
+
+
+class AuditDocument(TypedDict, total=False):
+    """One change."""
+
+    id: int
+    at: float
+    actor: str
+    actor_kind: str
+    token: str
+    address: str
+    request: str
+    action: str
+    kind: str
+    object_id: str
+    object: str
+    environment: str
+    before: object
+    after: object
+
+
+class AuditPage(TypedDict, total=False):
+    """A part of the audit."""
+
+    items: list[AuditDocument]
+    next: str

@@ -98,7 +98,7 @@ class Requests:
         found = error_of(response)
         if found is None:
             return foreign(self.settings.server, response)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.status_code == httpx.codes.UNAUTHORIZED and response.request.url.path != "/api/session":
             return refused(self.settings, self._token)
         return found
 

@@ -17,6 +17,7 @@ ADMIN = {
     ("DELETE", "/api/credentials/{credential}"),
     ("DELETE", "/api/plugins/{name}/{version}"),
     ("DELETE", "/api/users/{user}"),
+    ("GET", "/api/audit/export"),
     ("GET", "/api/users"),
     ("PATCH", "/api/users/{user}"),
     ("POST", "/api/credentials"),
@@ -24,7 +25,7 @@ ADMIN = {
     ("POST", "/api/users"),
 }
 """What admins alone may do; a route that leaves this list gives root on nodes, or the keys to the house, to more people."""
-OPERATORS_READ = set()
+OPERATORS_READ = {("GET", "/api/audit")}
 """Reading routes that viewers may not use."""
 OWN = {
     ("DELETE", "/api/session"),
