@@ -54,6 +54,15 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     node_packages.NodePackages: st.builds(
         node_packages.NodePackages, when=WHEN, roles=NAMES, packages=st.lists(PACKAGE, max_size=3)
     ),
+    node_packages.Repository: st.builds(
+        node_packages.Repository,
+        path=TEXT,
+        os_family=TEXT,
+        packages=st.lists(
+            st.builds(node_packages.RepositoryPackage, name=TEXT, version=TEXT, architecture=TEXT, file=TEXT, sha256=TEXT),
+            max_size=2,
+        ),
+    ),
     roles.Role: st.builds(
         roles.Role, when=WHEN, name=TEXT, max=st.none() | st.integers(0, 9), tolerance=st.integers(0, 9) | TEXT
     ),

@@ -17,12 +17,14 @@ import msgspec
 from stoker_sdk.bundle import write_bundle
 from stoker_sdk.errors import InvalidBundleError, InvalidPluginError
 from stoker_sdk.extension_points.config_files import WholeFile
+from stoker_sdk.extension_points.node_packages import Repository
 from stoker_sdk.extension_points.tasks import Script, Upload
 from stoker_sdk.manifest import read_manifest, to_manifest
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import read_yaml
 from stoker_sdk.source.report import Report
+from stoker_sdk.source.repositories import list_packages
 
 GROUP: Final = "stoker.plugins"
 """The one entry-point group of plugins."""
@@ -92,6 +94,9 @@ def named_files(plugin: Plugin) -> dict[str, str]:
             found.setdefault(item.source, item.label)
         elif isinstance(item, WholeFile) and item.template is not None:
             found.setdefault(item.template, item.label)
+        elif isinstance(item, Repository):
+            for package in item.packages:
+                found.setdefault(f"{item.path}/{package.file}", item.label)
     return found
 
 
@@ -123,8 +128,10 @@ def build_bundle(folder: Path, output: Path) -> Path:
     """Build ``NAME-VERSION.stoker`` from a plugin's folder; the same folder gives the same bytes.
 
     Raises:
-        InvalidPluginError: the plugin cannot be loaded.
+        InvalidPluginError: the plugin cannot be loaded, or a package of a repository cannot be read.
         InvalidBundleError: a file is missing or leaves the folder.
     """
-    plugin = load_folder(folder)
+    plugin, findings = list_packages(load_folder(folder), folder)
+    if findings:
+        raise InvalidPluginError(plugin.name, findings)
     return write_bundle(to_manifest(plugin), shipped_files(plugin, folder), output)

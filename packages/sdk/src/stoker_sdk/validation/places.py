@@ -15,6 +15,7 @@ from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.source import named_files
+from stoker_sdk.source.repositories import list_packages
 
 
 def check_paths(contribution: Contribution) -> Iterable[Finding]:
@@ -42,7 +43,9 @@ def check_paths(contribution: Contribution) -> Iterable[Finding]:
 
 
 def check_files(plugin: Plugin, folder: Path) -> Iterable[Finding]:
-    """Files that contributions name are in the plugin's folder."""
+    """Files that contributions name are in the plugin's folder, and repositories hold packages that can be read."""
+    plugin, findings = list_packages(plugin, folder)
+    yield from findings
     root = folder.resolve()
     for name, label in named_files(plugin).items():
         path = folder / name
