@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 """Hosts that name this machine alone."""
 
 MOST_PORT = 65535
+_LONGEST_SOCKET = 100
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _WORDS = {"int": "a whole number", "bool": "true or false", "str": "a text", "array": "a list", "float": "a number"}
 """What types are called in messages."""
@@ -64,6 +67,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Whether ``/metrics`` answers anybody who reaches the server; otherwise a scraper sends a viewer's token."""
     least_free_bytes: int = 256 * 1024 * 1024
     """With less free space in the data folder the server says that it is not ready."""
+    repository_url: str = ""
+    """The address under which nodes reach package repositories, e.g. of a mirror; without one, through the held connection."""
+    repository_listen: str = ""
+    """Where to serve package repositories besides, e.g. ``0.0.0.0:8551``; plain HTTP, for what is signed."""
 
     @property
     def database_url(self) -> str:
@@ -96,6 +103,20 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def fleet(self) -> Path:
         """The socket of the simulated fleet."""
         return self.fleet_socket or self.data_dir / "fleet.sock"
+
+    @property
+    def repositories(self) -> Path:
+        """The folder of the signed package repositories; all that is in it may be mirrored."""
+        return self.data_dir / "repositories"
+
+    @property
+    def repository_socket(self) -> Path:
+        """The socket at which package repositories are served; elsewhere if its path would be too long for a socket."""
+        path = self.data_dir / "repositories.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+            return path
+        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:24]
+        return Path(tempfile.gettempdir()) / f"stoker-{name}.sock"
 
     @property
     def on_loopback(self) -> bool:

@@ -124,6 +124,19 @@ class UnfitSecretError(StokerError, ValueError):
     kind = "unfit-secret"
 
 
+class RepositoryError(StokerError):
+    """A repository of packages cannot be made."""
+
+    kind = "repository"
+
+
+class MissingProgramError(RepositoryError):
+    """A program is not on the server's machine; the remedy names the system package."""
+
+    status = 503
+    kind = "missing-program"
+
+
 class NodeError(StokerError):
     """A node cannot be reached or refused something."""
 

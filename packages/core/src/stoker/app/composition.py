@@ -33,10 +33,12 @@ from stoker.db.faults import reason
 from stoker.db.vault import Vault
 from stoker.errors import StokerError
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
+from stoker.services.repositories import remake
 from stoker.services.tokens import ensure_admin_token
 from stoker.telemetry import service_manager
 from stoker.transport import Transport
@@ -82,7 +84,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     if swept:
         _LOG.warning("deleted what interrupted installations left: %s", ", ".join(swept))
     transports: dict[str, Transport] = {
-        "ssh": SshTransport(trust_first=HostKeys(database).trust_first),
+        "ssh": SshTransport(trust_first=HostKeys(database).trust_first, repositories=config.repository_socket),
         "simulated": SimulatedTransport(config.fleet),
     }
     orchestrator = Orchestrator(database, vault, store, transports)
@@ -91,6 +93,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     )
     ensure_admin_token(context)
     ensure_default(context)
+    remake(context)
     return context
 
 
@@ -131,15 +134,17 @@ def _lifespan(context: ServerContext) -> Callable[[Litestar], contextlib.Abstrac
     @asynccontextmanager
     async def run(_app: Litestar) -> AsyncIterator[None]:
         context.loop = asyncio.get_running_loop()
-        if context.orchestrator is not None:
-            await context.orchestrator.recover()
-        alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
-        try:
-            yield
-        finally:
-            alive.cancel()
+        config = context.config
+        async with serving(config.repositories, config.repository_socket, config.repository_listen):
             if context.orchestrator is not None:
-                await context.orchestrator.close()
-            context.loop = None
+                await context.orchestrator.recover()
+            alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
+            try:
+                yield
+            finally:
+                alive.cancel()
+                if context.orchestrator is not None:
+                    await context.orchestrator.close()
+                context.loop = None
 
     return run

@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": Lazy("stoker.cli.serve", "serve", "Run the server in the foreground."),
     "plugins": Lazy("stoker.cli.plugins", "plugins", "Install, list and uninstall plugins."),
     "releases": Lazy("stoker.cli.releases", "releases", "Products that installed plugins bring."),
+    "repositories": Lazy("stoker.cli.repositories", "repositories", "Package repositories of plugins, and their key."),
     "env": Lazy("stoker.cli.environments", "env", "Environments: plugins, settings, nodes, checks."),
     "nodes": Lazy("stoker.cli.nodes", "nodes", "Add, look at and remove nodes."),
     "credentials": Lazy("stoker.cli.credentials", "credentials", "Keys with which nodes are reached."),

@@ -34,7 +34,9 @@ _FILE_MARKS = {
 }
 _PACKAGE_MARKS = {
     "install": ("+", "green", "install"),
-    "drift": ("!", "magenta", "drift: gone from the node, install again"),
+    "upgrade": ("~", "yellow", "upgrade"),
+    "downgrade": ("~", "yellow", "downgrade"),
+    "drift": ("!", "magenta", "drift: gone from the node or changed there, install again"),
     "remove": ("-", "red", "remove"),
     "keep": (" ", "bright_black", "keep"),
     "same": (" ", "bright_black", "unchanged"),
@@ -115,7 +117,7 @@ def summary(
         (_count(files, "create", "change", "drift"), "file", "to write"),
         (_count(files, "remove"), "file", "to remove"),
         (_count(files, "restore"), "file", "to put back"),
-        (_count(packages, "install", "drift"), "package", "to install"),
+        (_count(packages, "install", "upgrade", "downgrade", "drift"), "package", "to install"),
         (_count(packages, "remove"), "package", "to remove"),
     ]
     parts = [f"{plural(count, word)} {verb}" for count, word, verb in counts if count]

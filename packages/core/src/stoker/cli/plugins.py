@@ -120,6 +120,10 @@ def show(plugin: str, as_json: bool) -> None:
         output.say("contributes", "bold")
         for contribution in contributions:
             output.say(f"  {contribution.get('label') or _label(contribution)}")
+    if packages := found.get("repository_packages"):
+        output.say("packages in its own repositories", "bold")
+        for package in packages:
+            output.say(f"  {package['name']} {package['version']} ({package['architecture']})  {package['file']}")
 
 
 def _label(contribution: dict[str, object]) -> str:

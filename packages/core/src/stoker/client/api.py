@@ -53,6 +53,14 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
         """One release with its roles and services."""
         return self._one(doc.ReleaseDocument, "GET", f"/api/releases/{_q(name)}")
 
+    def repositories(self) -> list[doc.RepositoryDocument]:
+        """The package repositories of installed plugins."""
+        return self._many(doc.RepositoryDocument, "/api/repositories")
+
+    def repository_key(self) -> doc.RepositoryKeyDocument:
+        """The public key that signs them."""
+        return self._one(doc.RepositoryKeyDocument, "GET", "/api/repositories/key")
+
     # Environments
 
     def environments(self) -> list[doc.EnvironmentDocument]:

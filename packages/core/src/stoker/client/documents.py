@@ -23,6 +23,34 @@ class FindingDocument(TypedDict, total=False):
     line: int
 
 
+class RepositoryPackageDocument(TypedDict, total=False):
+    """One package of a plugin's own repository."""
+
+    name: str
+    version: str
+    architecture: str
+    file: str
+    sha256: str
+
+
+class RepositoryDocument(TypedDict, total=False):
+    """One package repository of an installed plugin version."""
+
+    plugin: str
+    version: str
+    os_family: str
+    address: str
+    packages: list[RepositoryPackageDocument]
+
+
+class RepositoryKeyDocument(TypedDict, total=False):
+    """The key that signs package repositories."""
+
+    fingerprint: str
+    public_key: str
+    created_at: float
+
+
 class PluginDocument(TypedDict, total=False):
     """One installed plugin version."""
 
@@ -37,6 +65,7 @@ class PluginDocument(TypedDict, total=False):
     environments: list[str]
     manifest: dict[str, object]
     settings_schema: dict[str, object]
+    repository_packages: list[RepositoryPackageDocument]
 
 
 class ServiceDocument(TypedDict, total=False):

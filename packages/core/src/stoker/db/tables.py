@@ -292,3 +292,13 @@ audit_log = Table(
     Column("before", Text, nullable=True),
     Column("after", Text, nullable=True),
 )
+
+# The OpenPGP key that signs the package repositories of plugins: one row, made when the first such plugin comes.
+repository_keys = Table(
+    "repository_keys",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("public_key", Text, nullable=False),
+    Column("private_key", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)

@@ -30,6 +30,10 @@ class PackagesAction(_Action, frozen=True, kw_only=True, tag="packages"):
 
     install: list[PackageChange] = []
     remove: list[str] = []
+    repositories: list[str] = []
+    """The controller's own repositories that are used, by the names of their sources on the node."""
+    way: str = ""
+    """The name under which the node keeps the way to them through the held connection; empty if it reaches them by itself."""
 
 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -66,8 +66,9 @@ class PlannedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     node: int
     name: str
-    status: Literal["install", "drift", "same", "remove", "keep"]
-    """``keep``: the plugin goes, but another one needs it or it was there before."""
+    status: Literal["install", "upgrade", "downgrade", "drift", "same", "remove", "keep"]
+    """``upgrade``, ``downgrade``: another version than that of a plugin's own repository is there.
+    ``keep``: the plugin goes, but another one needs it or it was there before."""
     task: int
     installed: str = ""
     version: str = ""

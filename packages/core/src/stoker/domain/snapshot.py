@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from stoker.domain.node import Facts, Observation
+from stoker.domain.repository import RepositoryAccess
 
 
 class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +63,8 @@ class AppliedPackage(msgspec.Struct, frozen=True, omit_defaults=True):
     plugins: list[str]
     brought: bool = True
     """Whether Stoker installed it; what was there before is never removed."""
+    version: str = ""
+    """The version that it was asked to have; empty: decided on the node."""
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,4 +141,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The part that the plan is about; ``None`` for the whole."""
     secret_hashes: dict[str, str] = {}
     """``NODE PATH`` -> keyed hash of the file's bytes found on the node, for files with secrets."""
+    repository: RepositoryAccess | None = None
+    """How nodes use the package repositories of plugins; ``None`` if no plugin carries one."""
     format: Literal[1] = 1

@@ -61,6 +61,22 @@ def compare(one: str, other: str, family: str = "debian") -> int:
     return _compare_rpm(one, other) if family == "redhat" else _compare_debian(one, other)
 
 
+def compare_whole(one: str, other: str, family: str = "debian") -> int:
+    """The same of versions with epoch and revision, which count before and after all else."""
+    first, second = _parts(one), _parts(other)
+    if first[0] != second[0]:
+        return first[0] - second[0]
+    return compare(first[1], second[1], family) or compare(first[2], second[2], family)
+
+
+def _parts(version: str) -> tuple[int, str, str]:
+    epoch, colon, rest = version.partition(":")
+    if not colon or not epoch.isdecimal():
+        epoch, rest = "0", version
+    main, _, revision = rest.rpartition("-")
+    return int(epoch), main or revision, revision if main else ""
+
+
 def upstream(version: str) -> str:
     """A version without epoch and revision."""
     version = version.partition(":")[2] or version

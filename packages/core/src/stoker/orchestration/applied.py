@@ -133,5 +133,5 @@ class Ledger:
         if package.status == "remove" or (package.status == "keep" and not owners):
             return AppliedChange("package", node, package.name, None)
         brought = before.brought if before else not package.installed
-        applied = AppliedPackage(plugins=owners or [plugin], brought=brought)
+        applied = AppliedPackage(plugins=owners or [plugin], brought=brought, version=package.version)
         return AppliedChange("package", node, package.name, _encode(applied).decode())

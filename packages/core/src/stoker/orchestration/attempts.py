@@ -56,11 +56,19 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Connector:
     """Holds the connection to one node and makes it anew when it is lost."""
 
-    def __init__(self, target: NodeTarget, transport: Transport, gate: asyncio.Semaphore) -> None:
-        """Take what is needed to connect; ``gate`` bounds how many nodes are connected to at once."""
+    def __init__(self, target: NodeTarget, transport: Transport, gate: asyncio.Semaphore, way: str = "") -> None:
+        """Take what is needed to connect.
+
+        Args:
+            target: the node.
+            transport: the way to it.
+            gate: bounds how many nodes are connected to at once.
+            way: if given, each connection offers the node the package repositories under this name.
+        """
         self.target = target
         self._transport = transport
         self._gate = gate
+        self._way = way
         self._link: NodeLink | None = None
 
     async def link(self, deadline: float) -> NodeLink:
@@ -75,7 +83,7 @@ class Connector:
         while self._link is None:
             try:
                 async with self._gate:
-                    self._link = await self._transport.connect(self.target, min(15.0, max(1.0, deadline - time.time())))
+                    self._link = await self._connect(min(15.0, max(1.0, deadline - time.time())))
             except (NodeAuthenticationError, HostKeyChangedError):
                 raise
             except NodeUnreachableError:
@@ -85,6 +93,18 @@ class Connector:
                     raise
                 await asyncio.sleep(pause)
         return self._link
+
+    async def _connect(self, timeout: float) -> NodeLink:
+        link = await self._transport.connect(self.target, timeout)
+        if self._way:
+            try:
+                await asyncio.wait_for(link.offer(self._way), timeout)
+            except BaseException as error:
+                await link.close()
+                if isinstance(error, TimeoutError):
+                    raise NodeUnreachableError(self.target.name, "it did not answer in time.") from error
+                raise
+        return link
 
     @property
     def connected(self) -> bool:

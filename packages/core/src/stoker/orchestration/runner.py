@@ -17,6 +17,7 @@ from stoker.db.journal import AppliedChange, Event, JournalEntry, add_event
 from stoker.db.nodes import node_target
 from stoker.db.plans import load_plan, load_snapshot
 from stoker.db.vault import SecretName, Vault
+from stoker.domain.action import PackagesAction
 from stoker.domain.node import NodeTarget
 from stoker.domain.plan import Plan, PlannedNode
 from stoker.domain.snapshot import Snapshot
@@ -193,14 +194,24 @@ class DeploymentRun:
         for place, item in self._inputs.history.items():
             task, node = self._place(place)
             history.setdefault(node, {})[task] = item
+        ways = self._ways()
         for number, planned in enumerate(self.plan.nodes):
             if not self.scheduler.remaining[number]:
                 continue
             target = self._inputs.targets.get(planned.id)
             if target is None:
                 raise NotFoundError(f"node {planned.name} is no longer there.", remedy="Make a new plan.")
-            connector = Connector(target, self._transports[target.transport], self._gate)
+            connector = Connector(target, self._transports[target.transport], self._gate, ways.get(number, ""))
             self._runs[number] = NodeRun(self, number, connector, history.get(number, {}), recovered=self._inputs.begun)
+
+    def _ways(self) -> dict[int, str]:
+        """Node -> the name under which it keeps the way to our package repositories, for nodes that use it."""
+        found: dict[int, str] = {}
+        for number, instance in enumerate(self.plan.instances):
+            action = self.plan.actions[instance.action]
+            if isinstance(action, PackagesAction) and action.way and self.scheduler.must_run(number):
+                found[instance.node] = action.way
+        return found
 
     def _judge_earlier(self) -> None:
         """Nodes that had failed before the server died stay failed."""

@@ -26,6 +26,7 @@ from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
 from stoker.planning.patches import apply_patches
 from stoker.planning.references import VARIABLES, check_expressions, check_selectors
+from stoker.planning.repositories import differing_packages
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.selectors import implied
 from stoker.planning.values import Scope, ValueFault, sources
@@ -46,6 +47,7 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     findings += _companions(staying)
     findings += check_releases(parts)
     findings += _roles_twice(parts)
+    findings += differing_packages(parts)
     findings += check_selectors(parts, read.services)
     findings += _checks_of_contributions(parts)
     findings += check_variables(parts)

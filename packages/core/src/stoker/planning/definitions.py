@@ -19,9 +19,9 @@ from stoker.planning.parts import PluginParts
 from stoker.planning.patched import PatchedEdge
 from stoker.planning.services import ServiceUnit
 
-_GENERATED = frozenset({*ANCHORS, "packages", "files"})
+_GENERATED = frozenset({*ANCHORS, "repository", "packages", "files"})
 
-Origin = Literal["packages", "files", "task", "check", "remove.packages", "remove.files", "remove.service"]
+Origin = Literal["repository", "packages", "files", "task", "check", "remove.packages", "remove.files", "remove.service"]
 
 
 class TaskSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +71,8 @@ class _Owners:
         self.files: dict[str, set[str]] = {}
         self.packages: dict[str, set[str]] = {}
         self.tasks: set[str] = set()
+        self.repositories = [f"{part.plugin.name}.repository" for part in parts if part.repositories]
+        """Tasks that make repositories known; whoever installs packages follows all of them."""
         self.findings: list[Finding] = []
         for part in parts:
             for file in part.files:
@@ -94,7 +96,7 @@ class _Owners:
 
     def names(self, part: PluginParts, task: tasks.Task) -> list[str]:
         """The tasks that come first because a trigger names what they bring."""
-        names: set[str] = set()
+        names: set[str] = set(self.repositories) if isinstance(task, tasks.Packages) else set()
         for trigger in triggers_of(task):
             kind, _, name = trigger.partition(":")
             if kind == "task":
@@ -122,6 +124,10 @@ class _Owners:
 
 def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
     name = part.plugin.name
+    if part.repositories and (roles := packages_roles(part)):
+        label = part.repositories[0].label
+        definition = Definition(name=f"{name}.repository", plugin=name, label=label, roles=roles, phase="install")
+        yield TaskSource(definition=definition, origin="repository", part=part, roles=roles)
     if part.packages:
         roles = _union(item.roles for item in part.packages)
         definition = Definition(
@@ -130,6 +136,7 @@ def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
             label="node_packages",
             roles=roles,
             phase="install",
+            implied=owners.repositories,
             patched=_edges(part, f"{name}.packages"),
         )
         yield TaskSource(definition=definition, origin="packages", part=part, roles=roles)
@@ -151,6 +158,12 @@ def _generated(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
             patched=_edges(part, f"{name}.files"),
         )
         yield TaskSource(definition=definition, origin="files", part=part, roles=roles)
+
+
+def packages_roles(part: PluginParts) -> list[str]:
+    """The roles whose nodes get packages of a plugin in any way."""
+    by_task = [task.roles for task in part.tasks if isinstance(task, tasks.Packages) and task.on == "deploy"]
+    return _union([*(item.roles for item in part.packages), *by_task])
 
 
 def _own_tasks(part: PluginParts, owners: _Owners) -> Iterable[TaskSource]:
@@ -262,7 +275,7 @@ def _twice(found: Sequence[TaskSource]) -> Iterable[Finding]:
                 contribution=definition.label,
                 field="id",
                 message=f"the task {definition.name} is there twice.",
-                remedy="Give each task an id of its own; packages, files, check.*, remove.* and service.* are taken.",
+                remedy="Give each task an id of its own; repository, packages, files, check.*, remove.* and service.* are taken.",
             )
         seen.add(definition.name)
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks that no plugin wrote: ``PLUGIN.packages`` and ``PLUGIN.files``, on each node that needs them."""
+"""The tasks that no plugin wrote: ``PLUGIN.repository``, ``PLUGIN.packages`` and ``PLUGIN.files``, where they are needed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPac
 from stoker.planning.actions import digest, without_indexes
 from stoker.planning.files import NOT_MANAGED, FileProgram, file_status, note
 from stoker.planning.packages import NeededPackage, PackageProgram, package_status
+from stoker.planning.repositories import Offer, RepositoryProgram
 from stoker.planning.tables import NodeState, Tables
 from stoker.planning.values import ValueFault
 
@@ -25,21 +26,26 @@ class GeneratedTasks:
         self,
         programs: Sequence[FileProgram],
         packages: PackageProgram,
+        repositories: RepositoryProgram,
         task_index: dict[str, int],
         tables: Tables,
     ) -> None:
         """Keep the programs of the class."""
         self._programs = programs
         self._packages = packages
+        self._repositories = repositories
         self._index = task_index
         self._tables = tables
         self._memo: dict[tuple[object, ...], tuple[int, str]] = {}
 
     def add_packages(self, state: NodeState) -> None:
-        """Packages of a node and the tasks that install them."""
+        """Packages of a node, the tasks that install them, and the repositories that they come from."""
         by_plugin: dict[str, list[NeededPackage]] = {}
-        for needed in self._needed(state):
-            status = package_status(state.node, needed.name, needed.constraint)
+        all_needed = self._needed(state)
+        offer = self._offer(state, all_needed)
+        for needed in all_needed:
+            version = offer.version(needed.name)
+            status = package_status(state.node, needed.name, needed.constraint, version)
             state.packages[needed.name] = status
             owners = [f"{plugin}.packages" for plugin in needed.plugins]
             owner = next((name for name in owners if not state.leaves_out(name)), None)
@@ -54,15 +60,32 @@ class GeneratedTasks:
                     status=status,
                     task=self._index[owner or owners[0]],
                     installed=state.node.observed.packages.get(needed.name, ""),
+                    version=version,
                     constraint=needed.constraint,
                     origins=needed.origins,
                 )
             )
         for plugin, members in by_plugin.items():
-            key = (plugin, *((item.name, item.constraint) for item in members))
-            action, inputs = self._memoised(key, partial(_install, members))
+            key = (plugin, offer.plugins, *((item.name, item.constraint, offer.version(item.name)) for item in members))
+            action, inputs = self._memoised(key, partial(_install, plugin, members, offer))
             statuses = [state.packages[item.name] for item in members]
             self._instance(state, f"{plugin}.packages", plugin, action, inputs, statuses)
+
+    def _offer(self, state: NodeState, needed: Sequence[NeededPackage]) -> Offer:
+        """What the repositories of the node's plugins give, and the files that make them known there."""
+        try:
+            offer = self._repositories.offer(state.node, needed)
+        except ValueFault as fault:
+            self._tables.fault(fault.finding, state.node.name)
+            return Offer()
+        for plugin in offer.plugins:
+            name = f"{plugin}.repository"
+            members = self._repositories.files(plugin)
+            statuses = [self._file(state, program, content, self._index[name], {}) for program, content in members]
+            key = (name, *((program.path, content) for program, content in members))
+            action, inputs = self._memoised(key, partial(_write, members), members)
+            self._instance(state, name, plugin, action, inputs, statuses)
+        return offer
 
     def _needed(self, state: NodeState) -> list[NeededPackage]:
         try:
@@ -148,8 +171,10 @@ class GeneratedTasks:
         self._tables.instances.append(PlannedInstance(self._index[name], state.index, action, inputs, reason))
 
 
-def _install(members: Sequence[NeededPackage]) -> PackagesAction:
-    return PackagesAction(install=[PackageChange(item.name, constraint=item.constraint) for item in members])
+def _install(plugin: str, members: Sequence[NeededPackage], offer: Offer) -> PackagesAction:
+    changes = [PackageChange(item.name, offer.version(item.name), item.constraint) for item in members]
+    used = offer.sources(plugin, [item.name for item in members])
+    return PackagesAction(install=changes, repositories=used, way=offer.way if used else "")
 
 
 def _write(members: Sequence[tuple[FileProgram, int]]) -> FilesAction:

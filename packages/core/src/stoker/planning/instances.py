@@ -11,6 +11,7 @@ from stoker_sdk.extension_points import tasks
 
 from stoker.domain.action import Action, CommandAction, FileChange, FilesAction, PackagesAction, ServiceAction
 from stoker.domain.plan import LeftOut, PlannedFile, PlannedInstance, PlannedPackage
+from stoker.domain.repository import source_of
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.actions import build_action, build_check, digest, varies, without_indexes
 from stoker.planning.definitions import TaskSource, triggers_of
@@ -35,6 +36,7 @@ class TaskTemplate:
         self.plugin = source.definition.plugin
         self._tables = tables
         self._secret_hashes = snapshot.secret_hashes
+        self._repository = snapshot.repository
         member = source.task or source.check
         self._varies = member is not None and varies(member)
         self._triggers = triggers_of(source.task) if source.task is not None else []
@@ -132,10 +134,18 @@ class TaskTemplate:
             return self._tables.actions.add(CommandAction()), ""
         if task is not None:
             action = build_action(scope, task, self._tables.contents)
+            if isinstance(action, PackagesAction) and action.install:
+                action = self._with_repository(action)
             return self._tables.actions.add(action), self._own(scope, action)
         if check is not None:
             return self._tables.actions.add(build_check(scope, check)), ""
         return _NOT_MADE
+
+    def _with_repository(self, action: PackagesAction) -> PackagesAction:
+        part = self.source.part
+        if part is None or not part.repositories or self._repository is None:
+            return action
+        return msgspec.structs.replace(action, repositories=[source_of(self.plugin)], way=self._repository.way)
 
     def _own(self, scope: Scope, action: Action) -> str:
         """What an action only names, so that its change counts as a change of inputs."""
@@ -271,7 +281,7 @@ class TaskTemplate:
 
     def _look_at_package(self, name: str, state: NodeState, *, remove: bool) -> str:
         installed = state.node.observed.packages.get(name, "")
-        status: Literal["install", "drift", "same", "remove"]
+        status: Literal["install", "upgrade", "downgrade", "drift", "same", "remove"]
         status = ("remove" if installed else "same") if remove else package_status(state.node, name)
         state.packages[name] = status
         part = self.source.part

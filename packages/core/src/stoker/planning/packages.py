@@ -19,7 +19,7 @@ from stoker.domain.snapshot import NodeInput
 from stoker.planning.parts import NodeClass, Origins, PluginParts
 from stoker.planning.values import ValueFault
 
-Status = Literal["install", "drift", "same"]
+Status = Literal["install", "upgrade", "downgrade", "drift", "same"]
 
 
 class NeededPackage(msgspec.Struct, kw_only=True):
@@ -99,9 +99,22 @@ def join_constraints(one: str, other: str) -> str:
     return ",".join(sorted({part.strip() for text in (one, other) for part in text.split(",") if part.strip()}))
 
 
-def package_status(node: NodeInput, name: str, constraint: str = "") -> Status:
-    """How a needed package compares with the node; a version that does not fit is as good as none."""
+def package_status(node: NodeInput, name: str, constraint: str = "", version: str = "") -> Status:
+    """How a needed package compares with the node; a version that does not fit is as good as none.
+
+    Args:
+        node: the node.
+        name: the package's name.
+        constraint: what its version must fit.
+        version: the exact version that is planned, if it is known.
+    """
     installed = node.observed.packages.get(name)
+    if version and installed is not None:
+        if installed == version:
+            return "same"
+        if name in node.applied.packages and node.applied.packages[name].version == version:
+            return "drift"
+        return "upgrade" if versions.compare_whole(version, installed, node.facts.os_family) > 0 else "downgrade"
     if installed is not None and (not constraint or versions.fits(installed, constraint, node.facts.os_family)):
         return "same"
     return "drift" if name in node.applied.packages else "install"

@@ -10,7 +10,7 @@ import msgspec
 from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Option, WholeFile
 from stoker_sdk.extension_points.health_checks import HealthCheck
-from stoker_sdk.extension_points.node_packages import NodePackages
+from stoker_sdk.extension_points.node_packages import NodePackages, Repository
 from stoker_sdk.extension_points.roles import Role
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.extension_points.tasks import Task
@@ -38,6 +38,7 @@ class PluginParts(msgspec.Struct, kw_only=True):
     scope: Scope
     roles: list[Role] = []
     packages: list[NodePackages] = []
+    repositories: list[Repository] = []
     files: list[FileEntry] = []
     """With those of services; entries that name a service have its path and roles."""
     tasks: list[Task] = []
@@ -152,6 +153,8 @@ def _sort(
             parts.roles.append(item)
         elif isinstance(item, NodePackages):
             parts.packages.append(item)
+        elif isinstance(item, Repository):
+            parts.repositories.append(item)
         elif isinstance(item, ConfigFile | Option | ListItem | WholeFile):
             parts.files.append(item)
         elif isinstance(item, Task):

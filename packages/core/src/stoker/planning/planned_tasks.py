@@ -14,6 +14,7 @@ from stoker.planning.definitions import TaskSource
 from stoker.planning.parts import Origins, PluginParts
 
 _GENERATED: Final = {
+    "repository": ("files", "Package repository of {}"),
     "packages": ("packages", "Packages of {}"),
     "files": ("files", "Configuration files of {}"),
     "remove.packages": ("packages", "Packages of {} that nobody needs any more"),

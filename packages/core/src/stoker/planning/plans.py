@@ -31,6 +31,7 @@ from stoker.planning.patches import apply_patches
 from stoker.planning.planned_tasks import planned_patches, planned_task
 from stoker.planning.references import check_expressions
 from stoker.planning.removal import Removal, not_undone
+from stoker.planning.repositories import RepositoryProgram, differing_packages
 from stoker.planning.role_limits import check_assignment, check_left_out, primaries_left_out, tolerances
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.selection import Chosen, check_selection, renumbered, torn
@@ -89,6 +90,7 @@ class _Planner:
         """Check, order, make every node's instances, and put the plan together."""
         self.findings += check_expressions(self.parts, self.read.services)
         self.findings += check_overrides(self.parts, self.snapshot.overrides)
+        self.findings += differing_packages([part for part in self.parts if not part.plugin.removing])
         self._stop_on_findings()
         self.parts, findings = apply_patches(self.parts)
         self.findings += findings
@@ -138,9 +140,10 @@ class _Planner:
         programs, findings = file_programs(staying, node_class, self.tables.origins, self.tables.contents, self.overrides)
         self.findings += findings
         packages = PackageProgram(staying, node_class, self.tables.origins)
+        repositories = RepositoryProgram(staying, node_class, self.snapshot.repository, self.tables)
         chosen = [template for template in templates if _selected(template.source, node_class)]
         return _Group(
-            generated=GeneratedTasks(programs, packages, index, self.tables),
+            generated=GeneratedTasks(programs, packages, repositories, index, self.tables),
             programs=programs,
             tasks=[template for template in chosen if template.source.check is None],
             checks=[template for template in chosen if template.source.check is not None],

@@ -17,7 +17,7 @@ from stoker.planning.files import Contents
 from stoker.planning.parts import Origins
 from stoker.planning.selection import Chosen
 
-CHANGED: Final = frozenset({"create", "change", "drift", "install", "restore", "remove"})
+CHANGED: Final = frozenset({"create", "change", "drift", "install", "upgrade", "downgrade", "restore", "remove"})
 
 
 class Tables(msgspec.Struct, kw_only=True):

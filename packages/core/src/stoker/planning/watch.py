@@ -13,6 +13,7 @@ from stoker.domain.node import Watch
 from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.parts import NodeClass, PluginParts, classify, read_plugins
 from stoker.planning.patches import apply_patches
+from stoker.planning.repositories import repository_paths
 from stoker.planning.secret_places import SecretPlaces
 
 
@@ -44,6 +45,7 @@ def _wanted(parts: Sequence[PluginParts], node_class: NodeClass) -> _Wanted:
         if part.plugin.removing:
             continue
         wanted.files.update(item.path for item in part.files if node_class.has(item.roles))
+        wanted.files.update(repository_paths(part, node_class))
         for item in part.packages:
             if node_class.has(item.roles):
                 wanted.packages.update(package if isinstance(package, str) else package.name for package in item.packages)

@@ -9,12 +9,14 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, ParamSpec, TypeVar
 
 from stoker.config import ServerConfig
 from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
 from stoker.services.identities import Identities
 from stoker.telemetry.metrics import METRICS
@@ -51,6 +53,11 @@ class ServerContext:
     def __post_init__(self) -> None:
         """Know the people of the database."""
         self.identities = Identities(self.database)
+
+    @cached_property
+    def repositories(self) -> RepositoryStore:
+        """The signed package repositories of installed plugins."""
+        return RepositoryStore(self.config.repositories, self.config.data_dir / "signing")
 
     async def at_length(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do long synchronous work apart from the threads that answer other requests, for the same actor."""

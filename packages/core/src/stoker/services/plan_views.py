@@ -16,7 +16,7 @@ from stoker.errors import InvalidInputError, NotFoundError
 from stoker.orchestration import wording
 
 FILE_CHANGES = frozenset({"create", "change", "drift", "remove", "restore"})
-PACKAGE_CHANGES = frozenset({"install", "drift", "remove"})
+PACKAGE_CHANGES = frozenset({"install", "upgrade", "downgrade", "drift", "remove"})
 
 
 class FileView(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ def summarize(plan: Plan) -> dict[str, object]:
         "files_write": files["create"] + files["change"] + files["drift"],
         "files_remove": files["remove"] + files["restore"],
         "packages": sum(packages[status] for status in PACKAGE_CHANGES),
-        "packages_install": packages["install"] + packages["drift"],
+        "packages_install": sum(packages[status] for status in PACKAGE_CHANGES) - packages["remove"],
         "packages_remove": packages["remove"],
         "tasks": running - checks,
         "checks": checks,

@@ -15,6 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from sqlalchemy import Row, delete, insert, select
 from stoker_sdk.bundle import Bundle
+from stoker_sdk.extension_points.node_packages import RepositoryPackage
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.validation import check_plugin
@@ -24,7 +25,7 @@ from stoker.db import tables
 from stoker.db.plugins import environments_using, find_plugin
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
-from stoker.services import audit
+from stoker.services import audit, repositories
 from stoker.services.context import ServerContext
 from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
@@ -60,6 +61,8 @@ class PluginView(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the environments that use this version."""
     settings_schema: dict[str, object]
     """JSON Schema of its settings; empty if it has none."""
+    repository_packages: list[RepositoryPackage] = []
+    """The packages of its own repositories."""
 
 
 class _Manifest(msgspec.Struct):
@@ -75,7 +78,8 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
 
     Raises:
         InvalidBundleError: it is broken, was tampered with, or is hostile.
-        InvalidInputError: it does not fit this server.
+        InvalidInputError: it does not fit this server, or a package of its repository is not what the manifest says.
+        MissingProgramError: it carries a repository, and a program that makes one is not installed.
         ConflictError: the same version with other contents is installed, or another plugin brings the same for the whole server.
     """
     bundle = context.store.open(source)
@@ -88,6 +92,7 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
             refuse_clashes(connection, bundle.plugin)
         context.store.install(bundle)
         try:
+            repositories.make(context, bundle)
             with context.database.transaction() as connection:
                 connection.execute(
                     insert(tables.plugins).values(
@@ -104,10 +109,15 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
                     connection, "plugin.install", f"{name}/{version}", name, after={"version": version, "digest": bundle.digest}
                 )
         except BaseException:
-            context.store.remove(name, version)  # no row, no file
+            _forget(context, name, version)  # no row, no file
             raise
     _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest, extra={"plugin": name})
     return show(context, name, version), True
+
+
+def _forget(context: ServerContext, name: str, version: str) -> None:
+    context.repositories.remove(name, version)
+    context.store.remove(name, version)
 
 
 def _installed(context: ServerContext, name: str, version: str, digest: str) -> bool:
@@ -205,7 +215,7 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
             audit.record(
                 connection, "plugin.uninstall", f"{name}/{version}", name, before={"version": version, "digest": row.digest}
             )
-        context.store.remove(name, version)
+        _forget(context, name, version)
     _LOG.info("plugin %s %s uninstalled", name, version, extra={"plugin": name})
 
 
@@ -230,6 +240,7 @@ def _view(row: Row[tuple[object, ...]], users: dict[tuple[str, str], list[str]])
         contributions=[ContributionView(point=str(item.get("point")), label=_label(item)) for item in manifest.contributions],
         environments=users.get((row.name, row.version), []),
         settings_schema=settings_schema(row.manifest),
+        repository_packages=repositories.packages_of(row.manifest),
     )
 
 

@@ -24,6 +24,7 @@ from stoker.services.context import ServerContext
 from stoker.services.enablement import incomplete, plugin_inputs
 from stoker.services.nodes import keep_facts
 from stoker.services.observation import Watchers, without_secrets
+from stoker.services.repositories import access
 
 _FINDINGS_SHOWN = 5
 
@@ -47,10 +48,11 @@ def read_stored(context: ServerContext, connection: Connection, environment: str
     nodes = list(connection.execute(select(table).where(table.c.environment_id == identity).order_by(table.c.name)))
     roles = roles_of_nodes(connection, identity)
     applied = read_applied(connection, [node.id for node in nodes])
+    plugins = plugin_inputs(context, connection, identity)
     snapshot = Snapshot(
         environment_id=identity,
         environment_name=str(row.name),
-        plugins=plugin_inputs(context, connection, identity),
+        plugins=plugins,
         nodes=[
             NodeInput(
                 id=node.id,
@@ -67,6 +69,7 @@ def read_stored(context: ServerContext, connection: Connection, environment: str
         primaries=read_primaries(connection, identity),
         overrides=[item.override for item in read_overrides(connection, identity)],
         marker=context.vault.keyed_hash(f"marker {identity}".encode())[:24],
+        repository=access(context, connection, plugins),
     )
     return Gathered(
         snapshot=snapshot,
@@ -178,6 +181,8 @@ def stored_differences(old: Snapshot, new: Snapshot) -> Iterator[str]:
                 yield f"{_FIELDS.get(field, field)} of node {second.name}"
     if old.roles != new.roles:
         yield "the tolerance of roles"
+    if old.repository != new.repository:
+        yield "the key or the address of package repositories"
     yield from _override_differences(old.overrides, new.overrides)
 
 

@@ -48,6 +48,18 @@ class NodeLink(Protocol):
         """Wait for the end of an attempt that is running or finished. Raises NodeError if it is neither."""
         ...
 
+    async def offer(self, way: str) -> None:
+        """Let the node fetch this server's package repositories, as long as the connection is held.
+
+        Args:
+            way: the name under which the node keeps the port, ``ways/WAY`` in Stoker's folder there.
+
+        Raises:
+            NodeUnreachableError: the connection was lost.
+            NodeError: the node's sshd forwards no ports.
+        """
+        ...
+
     async def forget(self, attempts: list[str]) -> None:
         """Delete finished attempts from the spool; unknown ids are ignored."""
         ...

@@ -128,6 +128,9 @@ class Fleet:
                 return node.observe(msgspec.msgpack.decode(request.data, type=Watch))
             case "look":
                 return _look(node, request.attempt)
+            case "offer":
+                node.offer(msgspec.msgpack.decode(request.data, type=str))
+                return None
             case "forget":
                 for attempt in msgspec.msgpack.decode(request.data, type=list[str]):
                     row = node.spool.get(attempt)

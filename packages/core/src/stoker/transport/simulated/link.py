@@ -154,6 +154,10 @@ class SimulatedLink:
         """Wait for the end of an attempt that is running or finished."""
         return await self._ask(Outcome, "attach", attempt=attempt, timeout=timeout)
 
+    async def offer(self, way: str) -> None:
+        """Pretend that the node can fetch package repositories."""
+        await self._ask(type(None), "offer", way)
+
     async def forget(self, attempts: list[str]) -> None:
         """Delete finished attempts from the spool."""
         await self._ask(type(None), "forget", attempts)

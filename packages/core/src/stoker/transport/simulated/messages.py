@@ -21,6 +21,7 @@ Operation = Literal[
     "look",
     "attach",
     "forget",
+    "offer",
     "add",
     "reboot",
     "behave",

@@ -27,6 +27,7 @@ from stoker.domain.attempt import Outcome
 from stoker.domain.node import Disk, Facts, Nic, Observation, ObservedFile, ObservedService, Watch
 from stoker.domain.versions import fits
 
+_ROOT = "/var/lib/stoker"
 _TEXT_LIMIT = 256 * 1024
 _CANDIDATE = "1.0-simulated"
 """The version that every package has in the modelled archive."""
@@ -137,6 +138,10 @@ class ModelledNode:
         digest = hashlib.sha256(file.content).hexdigest()
         return ObservedFile(kind="file", sha256=digest, owner=file.owner, group=file.group, mode=file.mode, content=text)
 
+    def offer(self, way: str) -> None:
+        """Keep a port, as the agent of a real node does."""
+        self.files[f"{_ROOT}/ways/{way}"] = ModelledFile(b"8551\n", mode="0600")
+
     def reboot(self) -> None:
         """Start anew: whatever ran is gone, services come back if they are enabled."""
         self.boot_id = str(uuid.uuid4())
@@ -170,6 +175,8 @@ class ModelledNode:
                 return Applied(pretended=is_pretended(action))
 
     def _packages(self, action: PackagesAction) -> Applied:
+        if action.repositories and action.way and f"{_ROOT}/ways/{action.way}" not in self.files:
+            return Applied(exit_status=1, output="nothing on this node leads to the controller's repositories\n")
         for item in action.install:
             version = item.version or self.packages.get(item.name) or _CANDIDATE
             if not item.version and not fits(version, item.constraint):

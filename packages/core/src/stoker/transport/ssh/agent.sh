@@ -197,6 +197,15 @@ S_forget() {
   S_say "$q" done
 }
 
+# SEQUENCE NAME PORT: keep the port at which the held connection leads to the controller's repositories
+S_way() {
+  e=$(mkdir -p "$S_ROOT/ways" 2>&1 && printf '%s\n' "$3" 2>&1 >"$S_ROOT/ways/.$2" && mv "$S_ROOT/ways/.$2" "$S_ROOT/ways/$2" 2>&1) || {
+    S_say "$1" error "$e"
+    return
+  }
+  S_say "$1" done
+}
+
 # SEQUENCE PATH...: mode, owner, group and size of each, then the sums of the files among them
 S_observe() {
   q=$1

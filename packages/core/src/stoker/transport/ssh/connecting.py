@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import asyncssh
@@ -69,16 +70,20 @@ def _private_key(text: str) -> asyncssh.SSHKey:
 class SshTransport:
     """Opens connections with asyncssh; nothing of the user's own SSH configuration is read."""
 
-    def __init__(self, root: str = "/var/lib/stoker", trust_first: TrustFirst | None = None) -> None:
+    def __init__(
+        self, root: str = "/var/lib/stoker", trust_first: TrustFirst | None = None, repositories: Path | None = None
+    ) -> None:
         """Use ``root`` as Stoker's folder on nodes.
 
         Args:
             root: the folder.
             trust_first: asked about every node on the way whose key is not known yet; answers the key that is kept. Without it,
                 any first key is taken.
+            repositories: the socket at which package repositories are served, for links that offer them to their nodes.
         """
         self._root = root
         self._trust_first = trust_first
+        self._repositories = repositories
 
     async def connect(self, target: NodeTarget, timeout: float = 15.0) -> SshLink:
         """Connect, as ``Transport.connect`` says."""
@@ -116,9 +121,8 @@ class SshTransport:
             raise NodeUnreachableError(target.name, f"no shell: {error.reason}.") from error
         _, boot_id, spool_id, now, uptime = words[:5]
         identity = NodeIdentity(boot_id=boot_id, spool_id=spool_id, host_key=_shown_key(connection))
-        return SshLink(
-            target, connections, shell, identity, self._root, (float(now), float(uptime)), lambda: self.connect(target)
-        )
+        clock = (float(now), float(uptime))
+        return SshLink(target, connections, shell, identity, self._root, clock, lambda: self.connect(target), self._repositories)
 
     async def _reach(self, target: NodeTarget, connections: list[asyncssh.SSHClientConnection]) -> asyncssh.SSHClientConnection:
         """Open the connection to a node, after those to its jump hosts."""

@@ -9,6 +9,7 @@ import base64
 import shlex
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 import asyncssh
@@ -24,6 +25,7 @@ GRACE: Final = 30.0
 """Seconds beyond an attempt's own time-out after which the connection counts as lost."""
 
 _REBOOT_PAUSE: Final = 0.5
+_LOOPBACK: Final = "localhost"
 
 
 class SshLink:
@@ -38,14 +40,20 @@ class SshLink:
         root: str,
         clock: tuple[float, float],
         reconnect: Callable[[], Awaitable[SshLink]],
+        repositories: Path | None = None,
     ) -> None:
-        """Keep what the transport opened; ``clock`` is the node's time and its uptime at the same moment."""
+        """Keep what the transport opened.
+
+        ``clock`` is the node's time and its uptime at the same moment, ``repositories`` the socket that is offered.
+        """
         self._target = target
         self._connections = connections
         self._shell = shell
         self._root = root
         self._clock = clock
         self._reconnect = reconnect
+        self._repositories = repositories
+        self._offered = ""
         self.identity = identity
 
     async def facts(self) -> Facts:
@@ -126,6 +134,8 @@ class SshLink:
         await self.close()
         self._connections, self._shell = other._connections, other._shell
         self.identity, self._clock = other.identity, other._clock
+        if self._offered:
+            await self.offer(self._offered)
 
     async def look(self, attempt: str) -> SpoolEntry:
         """What the spool says of an attempt."""
@@ -141,6 +151,24 @@ class SshLink:
         if reply.words[0] != "end":
             raise NodeError(self._target.name, f"attempt {attempt} neither runs nor ended ({reply.words[0]}).")
         return self._outcome(reply)
+
+    async def offer(self, way: str) -> None:
+        """Let the node fetch package repositories, as ``NodeLink.offer`` says."""
+        if self._repositories is None:
+            raise NodeError(self._target.name, "this server serves no package repositories.", remedy="Start it anew.")
+        try:
+            listener = await self._connections[-1].forward_remote_port_to_path(_LOOPBACK, 0, str(self._repositories))
+        except asyncssh.ChannelListenError as error:
+            raise NodeError(
+                self._target.name,
+                "its sshd does not let this connection listen on a port there, and package repositories come that way.",
+                remedy="Set 'AllowTcpForwarding yes' (or remote) in its sshd_config, or give the server a repository_url that"
+                " nodes can reach.",
+            ) from error
+        except (OSError, asyncssh.Error) as error:
+            raise NodeUnreachableError(self._target.name, "the connection was lost.", remedy="Check the node.") from error
+        await self._ask(f"S_way %s {shlex.quote(way)} {listener.get_port()}")
+        self._offered = way
 
     async def forget(self, attempts: list[str]) -> None:
         """Delete finished attempts from the spool."""

@@ -13,7 +13,71 @@ fi
 
 apt() {
   apt-get -y -q -o DPkg::Lock::Timeout="$LOCK" -o APT::Install-Recommends=false \
-    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 "$@"
+    -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 $OPTIONS $PROXY "$@"
+}
+
+# The controller's own repositories ($OWN, names of sources). Where they come through the held connection ($WAY, the file with
+# its port) they are fetched by proxy, and their sources are disabled for all others: nothing answers when nobody deploys.
+OPTIONS=
+PROXY=
+REPOSITORIES=
+own() {
+  for x in $OWN; do
+    if [ "$FAMILY" = redhat ]; then
+      [ -e "/etc/yum.repos.d/$x.repo" ] && REPOSITORIES="$REPOSITORIES $x"
+    elif [ -e "/etc/apt/sources.list.d/$x.sources" ]; then
+      mkdir -p "$FOLDER/own" "$FOLDER/sources"
+      sed 's/^Enabled: no$/Enabled: yes/' "/etc/apt/sources.list.d/$x.sources" >"$FOLDER/own/$x.sources" || exit 1
+      cp "$FOLDER/own/$x.sources" "$FOLDER/sources/" || exit 1
+      REPOSITORIES="$REPOSITORIES $x"
+    fi
+  done
+  [ -n "$REPOSITORIES" ] && [ "$FAMILY" = debian ] || return 0
+  for x in /etc/apt/sources.list.d/*; do
+    [ -e "$FOLDER/sources/${x##*/}" ] || [ ! -e "$x" ] || ln -s "$x" "$FOLDER/sources/"
+  done
+  OPTIONS="-o Dir::Etc::sourceparts=$FOLDER/sources"
+}
+
+# the port changes when the controller connects anew
+reach() {
+  [ -n "$WAY" ] && [ -n "$REPOSITORIES" ] || return 0
+  port=1
+  [ -r "$WAY" ] && read -r port <"$WAY"
+  if [ "$FAMILY" = debian ]; then
+    PROXY="-o Acquire::http::Proxy::$PROXIED=http://127.0.0.1:$port -o Acquire::http::Timeout=30"
+  else
+    PROXY=
+    for x in $REPOSITORIES; do PROXY="$PROXY --setopt=$x.proxy=http://127.0.0.1:$port"; done
+  fi
+}
+
+# apt with what comes from the controller. While nobody answers there, because it is started anew perhaps, it is asked again.
+patiently() {
+  waited=0
+  while :; do
+    reach
+    said=$(export LC_ALL=C; apt "$@" 2>&1) && { printf '%s\n' "$said"; return 0; }
+    s=$?
+    case $WAY$said in
+      *"Could not get lock"*) why="another package manager is at work" ;;
+      /*127.0.0.1*onnect* | /*onnect*127.0.0.1* | /*127.0.0.1*"reading from server"* | /*"reading from server"*127.0.0.1*)
+        why="nobody answers at the controller's end of the way to its repositories"
+        ;;
+      *) why= ;;
+    esac
+    [ -n "$why" ] && [ "$waited" -lt "$PATIENCE" ] || { printf '%s\n' "$said"; return $s; }
+    [ $waited -gt 0 ] || echo "$why: asking again"
+    waited=$((waited + 2))
+    sleep 2
+  done
+}
+
+# the package lists of the controller's repositories, and no others
+own_lists() {
+  [ -n "$REPOSITORIES" ] || return 0
+  patiently -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$FOLDER/own" -o APT::Get::List-Cleanup=0 \
+    -o APT::Update::Error-Mode=any update || fail "the controller's package repositories cannot be used:$REPOSITORIES"
 }
 
 # an installation that was broken off is finished first
@@ -87,19 +151,28 @@ want() {
 install_wanted() {
   [ -n "$wanted" ] || return 0
   if [ "$FAMILY" = redhat ]; then
-    dnf -y install --setopt=install_weak_deps=False $wanted
+    reach
+    for x in $REPOSITORIES; do PROXY="$PROXY --enablerepo=$x"; done
+    dnf -y install --setopt=install_weak_deps=False $PROXY $wanted
     return
   fi
+  own_lists
   fresh=
-  if ! apt-cache show $wanted >/dev/null 2>&1; then
+  if ! apt-cache $OPTIONS show $wanted >/dev/null 2>&1; then
     apt update
     fresh=1
   fi
-  apt --allow-downgrades install $wanted && return 0
+  fetch_and_install && return 0
   s=$?
   [ -z "$fresh" ] || return $s
   echo "trying again with fresh package lists"
   apt update
+  fetch_and_install
+}
+
+# what comes from the controller is fetched first: from then on its end does not matter
+fetch_and_install() {
+  [ -z "$REPOSITORIES" ] || patiently --allow-downgrades --download-only install $wanted || return
   apt --allow-downgrades install $wanted
 }
 

@@ -25,6 +25,7 @@ from stoker.domain.action import (
     ServiceAction,
     WaitForAction,
 )
+from stoker.domain.repository import HELD
 from stoker.domain.secret import Text
 
 
@@ -44,8 +45,11 @@ class AttemptFiles(msgspec.Struct, kw_only=True):
 _FOLDER: Final = resources.files("stoker.transport.ssh")
 _LIBRARIES: Final = {name: (_FOLDER / f"{name}.sh").read_text() for name in ("files", "packages", "service", "wait")}
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROXIED: Final = HELD.partition("//")[2]
 _LOCK_SECONDS: Final = 600
 """How long apt waits for another package manager on the node."""
+_PATIENCE: Final = 600
+"""How long a node waits for the controller's repositories when nobody answers there, in seconds."""
 _LONGEST_NAME: Final = 200
 
 
@@ -63,7 +67,7 @@ def build(action: Action, materials: Materials, root: str) -> AttemptFiles:
         case FilesAction():
             return _files(action, materials, root)
         case PackagesAction():
-            return AttemptFiles(run=_packages(action))
+            return AttemptFiles(run=_packages(action, root))
         case ServiceAction():
             return _service(action, materials)
         case RebootAction():
@@ -141,8 +145,11 @@ def _file_line(change: FileChange, contents: dict[str, bytes], materials: Materi
     return shlex.join(words) + "\n"
 
 
-def _packages(action: PackagesAction) -> str:
-    lines = [f"LOCK={_LOCK_SECONDS}\n", _LIBRARIES["packages"], "recover\nwanted=\n"]
+def _packages(action: PackagesAction, root: str) -> str:
+    way = f"{root}/ways/{action.way}" if action.way else ""
+    lines = [f"LOCK={_LOCK_SECONDS}\nFOLDER=${{0%/*}}\nPROXIED={shlex.quote(_PROXIED)}\nWAY={shlex.quote(way)}\n"]
+    lines += [f"OWN={shlex.quote(' '.join(action.repositories))}\n", f"PATIENCE={_PATIENCE}\n", _LIBRARIES["packages"]]
+    lines += ["own\nrecover\nwanted=\n"]
     lines += [shlex.join(["want", item.name, item.version, item.constraint]) + "\n" for item in action.install]
     lines.append("install_wanted\n")
     lines += [shlex.join(["check", item.name, item.version, item.constraint]) + "\n" for item in action.install]
