@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,24 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         plugin = Plugin(name=name, version=version, title=f"Plugin {name}", contributions=contributions, **fields)
         packed = {path: (data, False) for path, data in (files or {}).items()}
         return write_bundle(to_manifest(plugin), packed, tmp_path).read_bytes()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_deb(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+    """Build a Debian package: ``make_deb(name, version, architecture)``; its bytes."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not on this machine")
+
+    def make(name: str, version: str, architecture: str = "all") -> bytes:
+        tree = tmp_path_factory.mktemp("package")
+        (tree / "DEBIAN").mkdir()
+        text = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: A <a@example.org>\n"
+        (tree / "DEBIAN/control").write_text(f"{text}Description: {name}\n")
+        built = tree.with_suffix(".deb")
+        subprocess.run(["dpkg-deb", "-b", tree, built], check=True, capture_output=True)
+        return built.read_bytes()
 
     return make
 

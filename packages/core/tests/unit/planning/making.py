@@ -87,8 +87,10 @@ def carried_out(before: Snapshot, plan: Plan) -> Snapshot:
             elif package.node == number and package.status != "keep":
                 owners = sorted({plan.origins[origin].plugin for origin in package.origins})
                 was = brought.get(package.name)
-                brought[package.name] = AppliedPackage(owners, was.brought if was else package.name not in packages)
-                packages.setdefault(package.name, "1.0")
+                brought[package.name] = AppliedPackage(
+                    owners, was.brought if was else package.name not in packages, package.version
+                )
+                packages[package.name] = package.version or packages.get(package.name, "1.0")
         units, tasks = dict(old.observed.services), dict(old.applied.tasks)
         for item in plan.instances:
             if item.node != number:
