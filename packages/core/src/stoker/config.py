@@ -23,6 +23,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 MOST_PORT = 65535
 _LONGEST_SOCKET = 100
+MOST_PROCESSES = 64
 _UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _WORDS = {"int": "a whole number", "bool": "true or false", "str": "a text", "array": "a list", "float": "a number"}
 """What types are called in messages."""
@@ -39,6 +40,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A file with PostgreSQL's password, for a URL without one."""
     database_connections: int = 60
     """How many connections to the database all processes together hold at most."""
+    processes: int = 1
+    """1: everything in one process. More: so many processes that answer requests, and one that does the work."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8550
@@ -178,6 +181,10 @@ def load_config(
         raise ConfigurationError(
             f"configuration: port: there is no port {found.port}.",
             remedy=f"A port is a number from 1 to {MOST_PORT}; 0 takes any free one.",
+        )
+    if not 1 <= found.processes <= MOST_PROCESSES:
+        raise ConfigurationError(
+            f"configuration: processes: {found.processes} is not possible.", remedy=f"Give a number from 1 to {MOST_PROCESSES}."
         )
     return found
 

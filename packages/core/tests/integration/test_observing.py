@@ -46,7 +46,7 @@ def test_who_is_refused_gets_an_id_too(client) -> None:
 def test_a_fault_of_the_server_is_logged_under_the_id_of_its_request(client, server_context, monkeypatch, caplog) -> None:
     caplog.handler.setFormatter(logs.formatter("json", server_context.vault.redact))
     server_context.database.close()
-    monkeypatch.setattr(server_context.database, "engine", None)
+    monkeypatch.setattr(server_context.database, "_reading", None)
     answer = client.get("/api/nodes", headers={"X-Request-Id": "broken-1"})
     assert answer.status_code == 500
     lines = [json.loads(line) for line in caplog.text.splitlines()]

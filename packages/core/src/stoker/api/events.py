@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Annotated
 
 import msgspec
@@ -21,7 +21,6 @@ from stoker.db import deployments
 from stoker.services.context import ServerContext
 
 HEARTBEAT_SECONDS = 10.0
-_POLL_SECONDS = 1.0
 _BATCH = 1000
 
 
@@ -50,8 +49,7 @@ def _read(context: ServerContext, deployment: str, last: int) -> tuple[list[Row[
 
 
 async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncIterator[bytes]:
-    orchestrator = context.orchestrator
-    with orchestrator.feed.listen(deployment) if orchestrator is not None else nullcontext(asyncio.Event()) as changed:
+    with context.feed.listen(deployment) as changed:
         while True:
             changed.clear()
             rows, ended = await asyncio.to_thread(_read, context, deployment, last)
@@ -64,7 +62,7 @@ async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncIt
             if not rows:
                 yield b": here\n\n"
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS if orchestrator is not None else _POLL_SECONDS)
+                    await asyncio.wait_for(changed.wait(), HEARTBEAT_SECONDS)
 
 
 def _event(row: Row[tuple[object, ...]]) -> bytes:

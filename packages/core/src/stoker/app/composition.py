@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import logging
 import pkgutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TypeAlias
 
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
+from litestar.types import Middleware
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -32,6 +33,7 @@ from stoker.db.database import Database
 from stoker.db.faults import reason
 from stoker.db.vault import Vault
 from stoker.errors import StokerError
+from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
@@ -46,6 +48,8 @@ from stoker.transport.simulated import SimulatedTransport
 from stoker.transport.ssh import SshTransport
 
 _LOG = logging.getLogger("stoker.app")
+_FEWEST_CONNECTIONS = 5
+Lifespan: TypeAlias = Callable[[Litestar], AbstractAsyncContextManager[None]]
 MAX_BODY = 16 * 1024 * 1024
 
 
@@ -62,7 +66,7 @@ def open_database(config: ServerConfig) -> Database:
     Raises:
         StokerError: it cannot be used.
     """
-    database = Database(config.database_url, password=config.database_password, connections=config.database_connections)
+    database = Database(config.database_url, password=config.database_password, connections=connections(config))
     try:
         database.migrate()
     except DBAPIError as error:
@@ -87,9 +91,16 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         "ssh": SshTransport(trust_first=HostKeys(database).trust_first, repositories=config.repository_socket),
         "simulated": SimulatedTransport(config.fleet),
     }
-    orchestrator = Orchestrator(database, vault, store, transports)
+    feed = Feed()
+    orchestrator = Orchestrator(database, vault, store, transports, feed)
     context = ServerContext(
-        config=config, database=database, vault=vault, store=store, transports=transports, orchestrator=orchestrator
+        config=config,
+        database=database,
+        vault=vault,
+        store=store,
+        transports=transports,
+        orchestrator=orchestrator,
+        feed=feed,
     )
     ensure_admin_token(context)
     ensure_default(context)
@@ -97,26 +108,50 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     return context
 
 
-def build_app(context: ServerContext) -> Litestar:
-    """The HTTP application: every module of ``stoker.api`` with a ``router`` is a resource."""
+def build_api_context(config: ServerConfig, vault: Vault) -> ServerContext:
+    """What an API process works with: it reads, and everything is there already."""
+    return ServerContext(
+        config=config,
+        database=Database(config.database_url, password=config.database_password, connections=connections(config)),
+        vault=vault,
+        store=PluginStore(config.data_dir / "plugins"),
+    )
+
+
+def connections(config: ServerConfig) -> int:
+    """How many connections to the database each process may hold."""
+    processes = 1 if config.processes == 1 else config.processes + 1
+    return max(_FEWEST_CONNECTIONS, config.database_connections // processes)
+
+
+def build_app(context: ServerContext, *, middleware: Sequence[Middleware] = (), lifespan: Sequence[Lifespan] = ()) -> Litestar:
+    """The HTTP application with its door: the one that clients reach."""
+    app = build_inner_app(context, middleware=middleware, lifespan=lifespan)
+    app.asgi_handler = Observed(Door(app.asgi_handler, context.config, context.identities))
+    return app
+
+
+def build_inner_app(
+    context: ServerContext, *, middleware: Sequence[Middleware] = (), lifespan: Sequence[Lifespan] = ()
+) -> Litestar:
+    """The HTTP application without a door: every module of ``stoker.api`` with a ``router`` is a resource."""
 
     def give_context() -> ServerContext:
         return context
 
-    app = Litestar(
+    return Litestar(
         route_handlers=routers(),
         dependencies={"context": Provide(give_context, sync_to_thread=False)},
         exception_handlers=HANDLERS,
         request_max_body_size=MAX_BODY,
-        lifespan=[_lifespan(context)],
+        lifespan=[_lifespan(context), *lifespan],
         logging_config=None,
         on_app_init=[_quiet],
         request_class=JsonRequest,
         guards=[guard(context), refuse_unknown],
         openapi_config=description(),
+        middleware=middleware,
     )
-    app.asgi_handler = Observed(Door(app.asgi_handler, context.config, context.identities))
-    return app
 
 
 def routers() -> list[Router]:
@@ -130,21 +165,28 @@ def _quiet(config: AppConfig) -> AppConfig:
     return config
 
 
-def _lifespan(context: ServerContext) -> Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]:
+def _lifespan(context: ServerContext) -> Lifespan:
     @asynccontextmanager
     async def run(_app: Litestar) -> AsyncIterator[None]:
         context.loop = asyncio.get_running_loop()
-        config = context.config
-        async with serving(config.repositories, config.repository_socket, config.repository_listen):
-            if context.orchestrator is not None:
-                await context.orchestrator.recover()
-            alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
-            try:
+        try:
+            async with nullcontext() if context.orchestrator is None else _working(context, context.orchestrator):
                 yield
-            finally:
-                alive.cancel()
-                if context.orchestrator is not None:
-                    await context.orchestrator.close()
-                context.loop = None
+        finally:
+            context.loop = None
 
     return run
+
+
+@asynccontextmanager
+async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncIterator[None]:
+    """What a server does beside answering; an API process does none of it."""
+    config = context.config
+    async with serving(config.repositories, config.repository_socket, config.repository_listen):
+        await orchestrator.recover()
+        alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
+        try:
+            yield
+        finally:
+            alive.cancel()
+            await orchestrator.close()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""A server in one process: requests, deployments and everything else in one event loop."""
+"""A server: in one process everything is in one event loop; otherwise a supervisor does the work."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import uvicorn
 
 from stoker.app.composition import build_app, build_context, open_vault
 from stoker.app.listening import alone, ensure_tls, listen
+from stoker.app.supervisor import supervise
 from stoker.config import ServerConfig
 from stoker.errors import StokerError
 from stoker.telemetry import logs, service_manager
@@ -51,6 +52,9 @@ def serve(config: ServerConfig) -> None:
         vault = open_vault(config)
         logs.set_up(config.log_format, config.log_level, vault.redact)
         certificate, key = ensure_tls(config)
+        if config.processes > 1:
+            supervise(config, vault, sockets, certificate, key)
+            return
         context = build_context(config, vault)
         settings = uvicorn.Config(
             build_app(context),

@@ -31,6 +31,7 @@ _PASSWORD = re.compile(r"(?P<user>postgres[^:/]*://[^:@/?]*):(?P<password>[^@/?]
 @click.option(
     "--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name under which clients reach it. May be repeated."
 )
+@click.option("--processes", type=int, metavar="N", help="So many processes answer requests, apart from the one that works [1].")
 @click.option("--tls/--no-tls", default=None, help="TLS on loopback, too.")
 @click.option("--tls-cert", metavar="FILE", help="A certificate (PEM); without one a self-signed one is made.")
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
@@ -43,6 +44,7 @@ def serve(
     database: str | None,
     file: Path | None,
     hosts: tuple[str, ...],
+    processes: int | None,
     tls: bool | None,
     tls_cert: str | None,
     tls_key: str | None,
@@ -67,6 +69,7 @@ def serve(
         "host": host,
         "port": port,
         "hosts": list(hosts) or None,
+        "processes": processes,
         "tls": tls,
         "tls_cert": tls_cert,
         "tls_key": tls_key,

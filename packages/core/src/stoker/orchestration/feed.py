@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -16,12 +16,25 @@ class Feed:
     def __init__(self) -> None:
         """Nobody listens yet."""
         self._listening: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._relays: set[Callable[[Collection[str]], None]] = set()
 
     def notify(self, deployment_ids: Iterable[str]) -> None:
         """These deployments have new rows; called in the event loop."""
-        for deployment_id in deployment_ids:
+        changed_ids = list(deployment_ids)
+        for deployment_id in changed_ids:
             for changed in self._listening.get(deployment_id, ()):
                 changed.set()
+        for relay in self._relays:
+            relay(changed_ids)
+
+    @contextmanager
+    def relayed(self, relay: Callable[[Collection[str]], None]) -> Iterator[None]:
+        """Until the end of the block, hand every call on: to the server's other processes."""
+        self._relays.add(relay)
+        try:
+            yield
+        finally:
+            self._relays.discard(relay)
 
     @contextmanager
     def listen(self, deployment_id: str) -> Iterator[asyncio.Event]:

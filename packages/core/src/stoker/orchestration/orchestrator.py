@@ -38,9 +38,11 @@ _REASON_SHOWN = 300
 class Orchestrator:
     """Carries out deployments in the server's event loop."""
 
-    def __init__(self, database: Database, vault: Vault, store: PluginStore, transports: dict[str, Transport]) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, store: PluginStore, transports: dict[str, Transport], feed: Feed | None = None
+    ) -> None:
         """Take the parts; ``recover`` must be called in the event loop before anything is started."""
-        self.feed = Feed()
+        self.feed = feed or Feed()
         self._database = database
         self._vault = vault
         self._store = store

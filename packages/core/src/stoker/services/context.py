@@ -15,6 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from stoker.config import ServerConfig
 from stoker.db.database import Database
 from stoker.db.vault import Vault
+from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
@@ -42,6 +43,9 @@ class ServerContext:
     store: PluginStore
     transports: dict[str, Transport] = field(default_factory=dict)
     orchestrator: Orchestrator | None = None
+    """Carries out deployments; an API process has none, and leaves all changes and all long work to the supervisor."""
+    feed: Feed = field(default_factory=Feed)
+    """Wakes those who follow deployments."""
     loop: asyncio.AbstractEventLoop | None = None
     """The server's event loop, once it runs."""
     long_work: ThreadPoolExecutor = field(default_factory=_long_work)
