@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import itertools
 import json
@@ -163,11 +164,26 @@ def page(name: str) -> str:
     return "\n".join(lines)
 
 
+@cache
+def bundled() -> list[object]:
+    """The bundled plugins, by name."""
+    names = sorted(path.name for path in EXAMPLES.parents[2].glob("plugins/*/src/stoker_plugin_*"))
+    return [importlib.import_module(name).plugin for name in names]
+
+
+def users(point: ExtensionPoint) -> list[str]:
+    """The bundled plugins that contribute to a point."""
+    return [plugin.name for plugin in bundled() if {type(item) for item in plugin.contributions} & set(point.contributions)]
+
+
 def index() -> str:
     """A table of all points."""
     rows = [
         f"| [`{name}`](extension-points/{name}.md) | {plain((inspect.getmodule(point.contributions[0]).__doc__ or '').strip())} "
-        f"| {point.combines} | {', '.join(f'`{kind.__struct_config__.tag}`' for kind in point.contributions)} |"
+        f"| {point.combines} | {', '.join(f'`{kind.__struct_config__.tag}`' for kind in point.contributions)} "
+        f"| {', '.join(f'`{user}`' for user in users(point))} |"
         for name, point in all_points().items()
     ]
-    return "\n".join(["| Extension point | What it is | Combines as | In YAML |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| Extension point | What it is | Combines as | In YAML | Bundled plugins that use it |", "|---|---|---|---|---|", *rows]
+    )

@@ -74,11 +74,14 @@ def test_examples_have_no_faults(point):
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_bundled_plugin_uses_the_point(point):
+def test_a_bundled_plugin_uses_the_point_and_the_table_says_so(reference, point):
     users = [
         plugin.name for plugin in BUNDLED if {type(c) for c in plugin.contributions} & set(all_points()[point].contributions)
     ]
     assert users
+    table = reference.fill((DOCS / "reference" / "extension-points.md").read_text())
+    (row,) = [line for line in table.splitlines() if line.startswith(f"| [`{point}`]")]
+    assert row.endswith(f"| {', '.join(f'`{user}`' for user in users)} |")
 
 
 @pytest.mark.parametrize("point", POINTS)
