@@ -27,9 +27,42 @@ CHECK = {"point": "health_checks", "id": "c", "roles": ["*"], "run": "true"}
 PACKAGES = {"point": "node_packages", "roles": ["*"], "packages": ["libc6:i386", "g++", "NetworkManager"]}
 WHOLE = {"point": "config_files.whole_file", "path": "/etc/w", "content": "x"}
 UPLOAD = {"point": "tasks.upload", "id": "u", "roles": ["*"], "source": "x.sh", "path": "/x"}
+KIND = {
+    "point": "task_kinds",
+    "name": "shape",
+    "title": "Shape",
+    "executable": "x.sh",
+    "parameters": {"type": "object", "required": ["size"], "properties": {"size": {"type": "integer"}}},
+}
+CUSTOM = {"point": "tasks.custom", "id": "k", "roles": ["*"], "kind": "shape"}
 INI = {"point": "config_files.file", "path": "/etc/x", "format": "ini"}
 
 FAULTS: dict[str, tuple[str, list[dict[str, object]]]] = {
+    "patch of nothing": ("H002", [{"point": "task_patches", "task": "other.a"}]),
+    "patch without a plugin": ("H001", [{"point": "task_patches", "task": "a", "skip": True}]),
+    "patch of a task that is skipped": (
+        "H003",
+        [{"point": "task_patches", "task": "o.a", "skip": True, "replace": {"run": "x"}}],
+    ),
+    "patch of an own task": ("H004", [SHELL, {"point": "task_patches", "task": "hello.a", "skip": True}]),
+    "patch with a wrong trigger": ("T003", [{"point": "task_patches", "task": "o.a", "extend": {"run_on": ["disk:/x"]}}]),
+    "patch with a relative path": ("F001", [{"point": "task_patches", "task": "o.a", "replace": {"creates": "x"}}]),
+    "patch with an unknown setting": (
+        "X003",
+        [{"point": "task_patches", "task": "o.a", "extend": {"environment": {"A": {"$cel": "settings.colour"}}}}],
+    ),
+    "kind in capitals": ("Q001", [{**KIND, "name": "Shape"}]),
+    "kind without a program": ("Q002", [{**KIND, "executable": ""}]),
+    "kind with a condition": ("Q003", [{**KIND, "when": "true"}]),
+    "kind twice": ("Q004", [KIND, KIND]),
+    "kind with no schema": ("Q005", [{**KIND, "parameters": {"type": 5}}]),
+    "kind with a schema of a list": ("Q005", [{**KIND, "parameters": {"type": "array"}}]),
+    "kind without its program": ("F003", [{**KIND, "executable": "none.sh"}]),
+    "unknown kind": ("Q006", [KIND, {**CUSTOM, "kind": "shap"}]),
+    "kind of no plugin": ("Q001", [{**CUSTOM, "kind": "No Plugin.shape"}]),
+    "parameter that does not fit": ("Q007", [KIND, {**CUSTOM, "parameters": {"size": "x"}}]),
+    "parameter that is missing": ("Q007", [KIND, CUSTOM]),
+    "parameter with an unknown setting": ("X003", [KIND, {**CUSTOM, "parameters": {"size": {"$cel": "settings.colour"}}}]),
     "syntax": ("X001", [{**OPTION, "value": {"$cel": "1 +"}}]),
     "unknown variable": ("X002", [{**OPTION, "value": {"$cel": "colour"}}]),
     "unknown setting": ("X003", [{**OPTION, "value": {"$cel": "settings.colour"}}]),

@@ -10,14 +10,16 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.tags import TAGGED, UNCHANGED, tagged
 from stoker.domain.snapshot import Selection
-from stoker.services import plan_views, plans
+from stoker.services import dry_runs, plan_views, plans
 from stoker.services.context import ServerContext
+from stoker.services.dry_runs import DryRunView
 from stoker.services.plan_views import ExplainView, FileView, LeftOutView, PackageView, PatchView, TaskView
 from stoker.services.plans import PlanView
 from stoker.services.tags import tag
@@ -105,6 +107,14 @@ def plan_left_out(context: NamedDependency[ServerContext], plan: FromPath[str]) 
     return Listing(plan_views.left_out_views(plans.load(context, plan).plan))
 
 
+@post("/plans/{plan:str}/dry-run", status_code=HTTP_200_OK, responses=problems(404))
+async def dry_run_plan(
+    context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str] = ""
+) -> Listing[DryRunView]:
+    """Ask the programs of plugins' own kinds of tasks, on the nodes, what they would change; nothing is changed."""
+    return Listing(await context.at_length(dry_runs.run, context, plan, node))
+
+
 @get("/plans/{plan:str}/explain", sync_to_thread=True, responses=problems(404, 422))
 def explain_line(
     context: NamedDependency[ServerContext], plan: FromPath[str], node: FromQuery[str], path: FromQuery[str], line: FromQuery[int]
@@ -125,6 +135,7 @@ router = Router(
         plan_tasks,
         plan_patches,
         plan_left_out,
+        dry_run_plan,
         explain_line,
     ],
     tags=["plans"],

@@ -15,6 +15,7 @@ from stoker.cli.problems import printable
 
 if TYPE_CHECKING:
     from stoker.client.documents import (
+        DryRunDocument,
         ExplainDocument,
         LeftOutDocument,
         PlanDocument,
@@ -231,6 +232,29 @@ def _patch_lines(patches: Sequence[PlanPatchDocument]) -> Iterator[Text]:
         text = Text("  ~ ", style="yellow").append(printable(patch.get("task", "")), style="bold")
         text.append(f"  {printable(what)}").append(f"  (by {', '.join(patch.get('plugins') or [])})", style="bright_black")
         yield text
+
+
+_DRY_RUNS = {
+    "changes": ("~", "yellow", "would change"),
+    "unchanged": (" ", "bright_black", "would change nothing"),
+    "failed": ("!", "red", "failed"),
+    "untold": ("?", "bright_black", "cannot be told beforehand"),
+    "not_simulated": ("?", "yellow", "not simulated"),
+}
+
+
+def render_dry_runs(found: Sequence[DryRunDocument]) -> Group:
+    """What each task would change on each node, with its diff."""
+    parts: list[RenderableType] = []
+    for item in found:
+        mark, colour, meaning = _DRY_RUNS.get(item["result"], ("?", "", item["result"]))
+        status = f", exit status {item['exit_status']}" if item["result"] == "failed" else ""
+        text = Text(f"{mark} ", style=colour).append(printable(item["task"]), style="bold")
+        text.append(f"  on {printable(item['node'])}", style="cyan")
+        parts.append(text.append(f"  ({printable(item['kind'])}; {meaning}{status})", style="bright_black"))
+        parts += _diff_lines(item.get("diff", ""))
+        parts += [Text(f"      {printable(line)}", style="bright_black") for line in item.get("output", "").splitlines()]
+    return Group(*parts) if parts else Group(Text("No task of this plan has a kind that could tell."))
 
 
 class _Doing:

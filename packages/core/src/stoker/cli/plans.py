@@ -145,6 +145,30 @@ def explain(where: tuple[str, ...], plan_id: str | None, environment: str | None
         output.console().print(plan_view.render_explanation(found), soft_wrap=True)
 
 
+@plan.command("dry-run")
+@click.argument("plan_id", metavar="[PLAN]", required=False, shell_complete=complete.plans)
+@_env_option
+@_node
+@output.json_option
+def dry_run(plan_id: str | None, environment: str | None, node: str, as_json: bool) -> int:
+    """Ask the nodes what the tasks of plugins' own kinds would change; nothing is changed.
+
+    Without PLAN the latest one of the environment. Files, packages and services are in the plan itself already.
+
+    Examples:
+      stoker plan dry-run
+      stoker plan dry-run 3f9a2c --node n1
+      stoker plan dry-run --env lab --json
+    """
+    client = connect()
+    found = client.dry_run_plan(choose.plan(client, plan_id, environment), node=node)
+    if as_json:
+        output.write_items(found)
+    else:
+        output.console().print(plan_view.render_dry_runs(found), soft_wrap=True)
+    return int(any(item["result"] == "failed" for item in found))
+
+
 def show_plan(
     client: StokerClient, found: PlanDocument, *, node: str = "", everything: bool = False, as_json: bool = False
 ) -> bool:

@@ -229,6 +229,13 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
         """What a plan of a part leaves out."""
         return self._many(doc.LeftOutDocument, f"/api/plans/{_q(plan)}/left-out")
 
+    def dry_run_plan(self, plan: str, *, node: str = "") -> list[doc.DryRunDocument]:
+        """Ask the nodes what the tasks of plugins' own kinds would change."""
+        answer = self._one(
+            doc.DryRunsDocument, "POST", f"/api/plans/{_q(plan)}/dry-run", query={"node": node or None}, timeout=900
+        )
+        return answer["items"]
+
     def explain(self, plan: str, *, node: str, path: str, line: int) -> doc.ExplainDocument:
         """Where one line of one planned file came from."""
         return self._one(

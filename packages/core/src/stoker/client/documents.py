@@ -263,6 +263,24 @@ class PlanPatchDocument(TypedDict, total=False):
     origins: list[OriginDocument]
 
 
+class DryRunDocument(TypedDict, total=False):
+    """What one task would change on one node."""
+
+    node: str
+    task: str
+    kind: str
+    result: str
+    diff: str
+    output: str
+    exit_status: int
+
+
+class DryRunsDocument(TypedDict):
+    """The answers of all nodes."""
+
+    items: list[DryRunDocument]
+
+
 class OriginDocument(TypedDict, total=False):
     """Where a line came from."""
 

@@ -103,7 +103,24 @@ class WaitForAction(_Action, frozen=True, kw_only=True, tag="wait_for"):
     interval: float = 1.0
 
 
-Action: TypeAlias = PackagesAction | FilesAction | ServiceAction | CommandAction | RebootAction | WaitForAction
+class KindAction(_Action, frozen=True, kw_only=True, tag="kind"):
+    """Run the program of a plugin's own kind of task: parameters go in as JSON, lines of JSON come out."""
+
+    kind: str
+    """``PLUGIN.NAME``."""
+    program: str
+    """``blob:PLUGIN:PATH``; made executable and run."""
+    parameters: Text = "{}"
+    """One JSON document, given on standard input."""
+    dry_run: bool = False
+    """Run it with ``--dry-run``: it tells what it would change, and changes nothing."""
+    unless: str = ""
+    """If this shell text exits 0, the program is not run and the attempt succeeds with ``changed=False``."""
+    creates: str = ""
+    """If this path exists, likewise."""
+
+
+Action: TypeAlias = PackagesAction | FilesAction | ServiceAction | CommandAction | RebootAction | WaitForAction | KindAction
 
 
 class Materials(Protocol):

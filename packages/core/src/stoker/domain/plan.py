@@ -84,7 +84,7 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """``plugin.id``; anchors have no instances and do not appear."""
     plugin: str
     kind: str
-    """packages, files, service, shell, script, upload, reboot, wait_for or check."""
+    """packages, files, service, shell, script, upload, reboot, wait_for, custom or check."""
     title: str = ""
     contribution: str = ""
     timeout: int = 600
@@ -92,6 +92,8 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     retry_interval: float = 5.0
     idempotent: bool = True
     concurrency: int = 0
+    dry_run: bool = False
+    """Whether its program can tell beforehand what it would change."""
     after: list[int] = []
     """Same node: indexes of tasks that come first (all smaller than this one's own)."""
     barriers: list[int] = []

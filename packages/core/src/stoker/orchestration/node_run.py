@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stoker.db.deployments import InstanceHistory, OpenAttempt
 from stoker.db.journal import Event, JournalEntry
-from stoker.domain.action import CommandAction, RebootAction
+from stoker.domain.action import CommandAction, KindAction, RebootAction
 from stoker.domain.attempt import Outcome
 from stoker.domain.plan import Plan, PlannedTask
 from stoker.errors import NodeError, NotStartedError, StokerError
@@ -21,6 +21,7 @@ from stoker.orchestration import attempts
 from stoker.orchestration.applied import Ledger
 from stoker.orchestration.attempts import Attempt, Connector, Unknown
 from stoker.orchestration.journal import Journal
+from stoker.orchestration.kind_output import told
 from stoker.orchestration.materials import Materials, Redactor
 from stoker.orchestration.scheduler import Scheduler
 from stoker.telemetry.metrics import METRICS
@@ -200,6 +201,9 @@ class NodeRun:
         run = self._run
         instance = run.plan.instances[number]
         action = run.plan.actions[instance.action]
+        guarded = outcome.ok and not outcome.changed and isinstance(action, CommandAction | RebootAction | KindAction)
+        if isinstance(action, KindAction):
+            outcome = told(outcome)
         data: dict[str, object] = {
             "exit_status": outcome.exit_status,
             "output": run.redact(outcome.output, cut=True),
@@ -213,7 +217,7 @@ class NodeRun:
             data["again_in"] = again_in
         if not outcome.ok:
             data["command"] = run.command(instance.action)
-        elif isinstance(action, CommandAction | RebootAction) and not outcome.changed:
+        elif guarded:
             data["guarded"] = True
         name = run.plan.tasks[instance.task].name
         return Event(kind="finished", node=self._name, task=name, attempt=attempt, data=data)

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stoker.domain.action import Action, CommandAction, FilesAction, PackagesAction, RebootAction, ServiceAction, WaitForAction
+from stoker.domain.action import (
+    Action,
+    CommandAction,
+    FilesAction,
+    KindAction,
+    PackagesAction,
+    RebootAction,
+    ServiceAction,
+    WaitForAction,
+)
+from stoker.domain.secret import Text
 
 _SHOWN = 4096
 _NAMES_SHOWN = 10
@@ -21,6 +31,8 @@ def command(action: Action) -> str:
     """What an action does, as history and plans show it; secrets stay gaps."""
     if isinstance(action, CommandAction):
         text = action.run or " ".join([action.script.rpartition(":")[2], *action.arguments])
+    elif isinstance(action, KindAction):
+        text = f"{action.kind} {shown(action.parameters)}"
     elif isinstance(action, PackagesAction):
         text = _packages(action)
     elif isinstance(action, FilesAction):
@@ -38,9 +50,14 @@ def command(action: Action) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
+def shown(text: Text) -> str:
+    """A text with the names of secrets in their places."""
+    return text if isinstance(text, str) else "".join(str(piece) for piece in text)
+
+
 def guard(action: Action) -> str:
     """The guard of an action: ``unless: ...`` or ``creates: ...``, or an empty text."""
-    if not isinstance(action, CommandAction | RebootAction):
+    if not isinstance(action, CommandAction | RebootAction | KindAction):
         return ""
     if action.unless:
         return f"unless: {action.unless}"

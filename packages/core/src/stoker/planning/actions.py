@@ -25,6 +25,7 @@ from stoker.domain.action import (
 )
 from stoker.domain.secret import Text
 from stoker.planning.files import Contents
+from stoker.planning.kinds import KindTask, kind_action
 from stoker.planning.secret_places import encoded, holds_secret
 from stoker.planning.values import Scope, is_shared, refuse_broken, write_text
 from stoker.planning.variables import unfit_variable
@@ -150,6 +151,8 @@ def build_action(scope: Scope, task: tasks.Task, contents: Contents) -> Action:
                 unless=unless,
                 creates=creates,
             )
+        case KindTask():
+            return kind_action(scope, task)
         case tasks.Upload():
             content = _blob(scope, task.source, task.label)
             change = FileChange(path=task.path, content=content, owner=task.owner, group=task.group, mode=task.mode)
@@ -185,6 +188,8 @@ def varies(task: tasks.Task | HealthCheck) -> bool:
         values += task.environment.values()
     if isinstance(task, tasks.Script):
         values += task.arguments
+    if isinstance(task, tasks.Custom):
+        values += task.parameters.values()
     if isinstance(task, tasks.WaitFor):
         values += [task.host, task.port]
     if isinstance(task, tasks.Files):

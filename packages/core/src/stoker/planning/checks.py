@@ -21,6 +21,7 @@ from stoker.planning.definitions import task_sources
 from stoker.planning.files import Contents, file_programs
 from stoker.planning.fitting import check_releases
 from stoker.planning.graph import order_definitions
+from stoker.planning.kinds import apply_kinds, check_parameters
 from stoker.planning.owners import Want, clashes, constant_content, contested
 from stoker.planning.packages import contradictions
 from stoker.planning.parts import FileEntry, NodeClass, Origins, PluginParts, read_plugins
@@ -42,8 +43,9 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     snapshot = Snapshot(environment_id="", environment_name="", plugins=staying, nodes=[], marker="")
     secrets = SecretPlaces("")
     read = read_plugins(snapshot, secrets)
-    parts, patch_faults = apply_patches(read.plugins, early=True)
-    findings = [*read.findings, *patch_faults]
+    parts, kind_faults = apply_kinds(read.plugins)
+    parts, patch_faults = apply_patches(parts, early=True)
+    findings = [*read.findings, *kind_faults, *patch_faults]
     findings += _companions(staying)
     findings += check_releases(parts)
     findings += _roles_twice(parts)
@@ -59,6 +61,7 @@ def check_plugins(plugins: Sequence[PluginInput]) -> list[Finding]:
     if not any(finding.rule == "G006" for finding in more):
         findings += order_definitions([source.definition for source in sources], roles, read.services)[1]
     if not faults:
+        findings += check_parameters(parts)
         findings += _merging(parts, roles, read.services)
     return list(dict.fromkeys(secrets.in_words(finding) for finding in findings))
 

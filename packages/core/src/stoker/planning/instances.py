@@ -16,6 +16,7 @@ from stoker.domain.snapshot import NodeInput, Snapshot
 from stoker.planning.actions import build_action, build_check, digest, varies, without_indexes
 from stoker.planning.definitions import TaskSource, triggers_of
 from stoker.planning.files import FileAttributes, file_status, note
+from stoker.planning.kinds import KindTask
 from stoker.planning.packages import package_status
 from stoker.planning.tables import CHANGED, NodeState, Tables
 from stoker.planning.values import Scope, ValueFault
@@ -152,6 +153,8 @@ class TaskTemplate:
         named: list[str] = []
         if isinstance(self.source.task, tasks.Script | tasks.Upload):
             named.append(scope.plugin.blobs[self.source.task.source])
+        if isinstance(self.source.task, KindTask):
+            named.append(self.source.task.digest)
         if isinstance(action, FilesAction):
             contents = self._tables.contents.items
             named += [contents[int(item.content)].sha256 for item in action.files if item.content.isdigit()]

@@ -11,6 +11,7 @@ import msgspec
 
 from stoker.domain.plan import PlannedPatch, PlannedTask
 from stoker.planning.definitions import TaskSource
+from stoker.planning.kinds import KindTask
 from stoker.planning.parts import Origins, PluginParts
 
 _GENERATED: Final = {
@@ -67,6 +68,7 @@ def planned_task(source: TaskSource, after: list[int], barriers: list[int]) -> P
         retry_interval=member.retry_interval,
         idempotent=idempotent,
         concurrency=task.concurrency if task is not None else 0,
+        dry_run=isinstance(task, KindTask) and task.dry_run,
         after=after,
         barriers=barriers,
     )

@@ -23,6 +23,7 @@ from stoker.planning.fitting import check_operating_systems
 from stoker.planning.generated import GeneratedTasks
 from stoker.planning.graph import Order, order_definitions
 from stoker.planning.instances import TaskTemplate
+from stoker.planning.kinds import apply_kinds
 from stoker.planning.overrides import Overrides, check_overrides
 from stoker.planning.owners import Want, clashes, constant_content, contested, holds_here
 from stoker.planning.packages import PackageProgram
@@ -92,6 +93,8 @@ class _Planner:
         self.findings += check_overrides(self.parts, self.snapshot.overrides)
         self.findings += differing_packages([part for part in self.parts if not part.plugin.removing])
         self._stop_on_findings()
+        self.parts, findings = apply_kinds(self.parts)
+        self.findings += findings
         self.parts, findings = apply_patches(self.parts)
         self.findings += findings
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)

@@ -11,6 +11,7 @@ from typing import Final
 from jinja2 import TemplateError, TemplateSyntaxError
 from stoker_sdk.errors import ExpressionError
 from stoker_sdk.extension_points.config_files import WholeFile
+from stoker_sdk.extension_points.task_kinds import TaskKind
 from stoker_sdk.extension_points.tasks import Script, Upload
 from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
@@ -54,6 +55,10 @@ def check_expressions(parts: Sequence[PluginParts], services: Collection[str]) -
                 path = contribution.source
                 message = f"the bundle has no file {path}."
                 findings.append(_finding(part, contribution, "source", message, "Build the bundle again.", path))
+            if isinstance(contribution, TaskKind) and contribution.executable not in part.plugin.blobs:
+                path = contribution.executable
+                message = f"the bundle has no program {path}."
+                findings.append(_finding(part, contribution, "executable", message, "Build the bundle again.", path))
             if isinstance(contribution, WholeFile) and contribution.template is not None:
                 findings += _template_faults(part, contribution, contribution.template)
     return findings

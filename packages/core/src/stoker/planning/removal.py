@@ -168,7 +168,9 @@ def not_undone(parts: Iterable[PluginParts]) -> list[str]:
     """A warning for each plugin that goes and leaves effects of commands behind."""
     warnings: list[str] = []
     for part in parts:
-        commands = [task.id for task in part.tasks if task.on == "deploy" and isinstance(task, tasks.Shell | tasks.Script)]
+        commands = [
+            task.id for task in part.tasks if task.on == "deploy" and isinstance(task, tasks.Shell | tasks.Script | tasks.Custom)
+        ]
         if part.plugin.removing and commands and not any(task.on == "remove" for task in part.tasks):
             names = ", ".join(sorted(commands))
             warnings.append(

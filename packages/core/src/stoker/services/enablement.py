@@ -345,8 +345,9 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
     for contribution in contributions:
         if isinstance(path := contribution.get("template"), str) and (data := _file(context, candidate, path)) is not None:
             templates[path] = _text(candidate, path, data)
-        if isinstance(path := contribution.get("source"), str) and (data := _file(context, candidate, path)) is not None:
-            blobs[path] = hashlib.sha256(data).hexdigest()
+        for field in ("source", "executable"):
+            if isinstance(path := contribution.get(field), str) and (data := _file(context, candidate, path)) is not None:
+                blobs[path] = hashlib.sha256(data).hexdigest()
     return PluginInput(
         name=candidate.plugin,
         version=candidate.version,

@@ -57,6 +57,12 @@ async def simulated(request, tmp_path):
 
 
 @pytest.fixture
+def shape():
+    """Makes materials with a program of a kind of task: the suite's, or another one."""
+    return lambda program=places.SHAPE_PROGRAM: places.Given({places.SHAPE: program})
+
+
+@pytest.fixture
 def given():
     """Materials with contents by name."""
     return places.Given

@@ -53,7 +53,18 @@ FAIL = "echo broken; exit 3"
 FOREVER = "echo waiting; sleep 60"
 LATE = "sleep 1; echo late"
 CUT = "sleep 1.5; echo went on"
+SHAPE = "blob:suite:files/shape"
+SHAPE_PROGRAM = b"""#!/bin/sh
+[ "$1" != --dry-run ] || { echo '{"changed": true, "diff": "+round"}'; exit 0; }
+read -r parameters
+case $parameters in *broken*) echo '{"error": "it is broken"}'; exit 4 ;; esac
+echo '{"progress": 0.5, "message": "half"}'
+echo '{"changed": false}'
+"""
 RULES = [
+    Rule(match="^kind suite.shape .*--dry-run$", output='{"changed": true, "diff": "+round"}\n'),
+    Rule(match="^kind suite.shape .*broken", output='{"error": "it is broken"}\n', exit_status=4),
+    Rule(match="^kind suite.shape ", output='{"progress": 0.5, "message": "half"}\n{"changed": false}\n'),
     Rule(match="^echo hello$", output="hello\n"),
     Rule(match="^echo broken", output="broken\n", exit_status=3),
     Rule(match="^echo waiting", output="waiting\n", hang=True),

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -14,7 +14,9 @@ from stoker_sdk.model.dependency import Dependency, Edge
 from stoker_sdk.model.expression import Environment, Expression, Value
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.naming import (
+    NAME,
     check_command,
+    check_kind,
     check_one_selector,
     check_owner,
     check_package,
@@ -263,8 +265,33 @@ class Files(Task, frozen=True, kw_only=True, tag="tasks.files"):
             yield from check_owner(item.owner, item.group, item.mode or "0644", f"files[{index}].")
 
 
+class Custom(Task, frozen=True, kw_only=True, tag="tasks.custom"):
+    """A task of a kind that a plugin brings (see ``task_kinds``)."""
+
+    kind: str
+    """The kind: ``NAME`` of this plugin, or ``PLUGIN.NAME`` of another that is enabled beside it."""
+    parameters: Mapping[str, Value] = {}
+    """What the kind's program gets, as one JSON document on its standard input. Secrets may be among them: they are filled in at
+    the last moment."""
+    timeout: int = 0
+    """Seconds for one attempt; 0: as the kind says."""
+
+    def check(self) -> Iterable[Finding]:
+        """As for all tasks, and the kind's name."""
+        yield from (finding for finding in super().check() if self.timeout or finding.field != "timeout")
+        plugin, dot, name = self.kind.rpartition(".")
+        if dot and not NAME.fullmatch(plugin):
+            yield Finding(
+                rule="Q001",
+                field="kind",
+                message=f"{plugin!r} is not the name of a plugin.",
+                remedy="Write NAME, or PLUGIN.NAME for a kind of another plugin.",
+            )
+        yield from check_kind(name, "kind")
+
+
 POINT = ExtensionPoint(
     name="tasks",
     combines="ordered set",
-    contributions=(Packages, Files, Service, Shell, Script, Upload, Reboot, WaitFor),
+    contributions=(Packages, Files, Service, Shell, Script, Upload, Reboot, WaitFor, Custom),
 )

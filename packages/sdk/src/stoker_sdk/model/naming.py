@@ -23,6 +23,7 @@ _TASK = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._@-]*[A-Za-z0-9_])?")
 # systemd.unit(5): letters, digits and ":-_.\@"; at most 255 characters with the type
 _UNIT = re.compile(r"[A-Za-z0-9:_\\@][A-Za-z0-9:_.\\@-]*")
 _MAX_UNIT: Final = 247
+_KIND = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MODE = re.compile(r"[0-7]{3,4}")
 # useradd(8) and adduser(8): a number is an id
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,30}[a-z0-9_$-]?|[0-9]{1,10}")
@@ -115,6 +116,17 @@ def check_task_id(name: str, field: str = "id") -> Iterable[Finding]:
             field=field,
             message=f"{name!r} is not an id.",
             remedy="Use letters, digits, dots, dashes and underscores.",
+        )
+
+
+def check_kind(name: str, field: str) -> Iterable[Finding]:
+    """The name of a kind of task."""
+    if not _KIND.fullmatch(name) or len(name) > MAX_NAME:
+        yield Finding(
+            rule="Q001",
+            field=field,
+            message=f"{name!r} is not the name of a kind of task.",
+            remedy="Use lower case letters, digits and underscores, at most 64.",
         )
 
 

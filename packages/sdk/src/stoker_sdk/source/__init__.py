@@ -18,6 +18,7 @@ from stoker_sdk.bundle import write_bundle
 from stoker_sdk.errors import InvalidBundleError, InvalidPluginError
 from stoker_sdk.extension_points.config_files import WholeFile
 from stoker_sdk.extension_points.node_packages import Repository
+from stoker_sdk.extension_points.task_kinds import TaskKind
 from stoker_sdk.extension_points.tasks import Script, Upload
 from stoker_sdk.manifest import read_manifest, to_manifest
 from stoker_sdk.model.finding import Finding
@@ -92,6 +93,8 @@ def named_files(plugin: Plugin) -> dict[str, str]:
     for item in plugin.contributions:
         if isinstance(item, Script | Upload):
             found.setdefault(item.source, item.label)
+        elif isinstance(item, TaskKind) and item.executable:
+            found.setdefault(item.executable, item.label)
         elif isinstance(item, WholeFile) and item.template is not None:
             found.setdefault(item.template, item.label)
         elif isinstance(item, Repository):

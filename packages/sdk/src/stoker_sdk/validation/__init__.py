@@ -16,6 +16,7 @@ from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import line_finder
 from stoker_sdk.validation.expressions import check_expressions
+from stoker_sdk.validation.kinds import check_kinds
 from stoker_sdk.validation.options import check_options
 from stoker_sdk.validation.patches import check_patches
 from stoker_sdk.validation.places import check_files, check_paths
@@ -36,8 +37,8 @@ def check_plugin(plugin: Plugin, folder: Path | None = None, *, try_defaults: bo
     Args:
         plugin: as loaded.
         folder: its folder; without it, files are not looked for.
-        try_defaults: whether each default is tried on its own schema. A hostile schema can make that last for ever, so
-            who does not know the plugin leaves it out.
+        try_defaults: whether each default, and each task's constants, are tried on their schemas. A hostile schema can make
+            that last for ever, so who does not know the plugin leaves it out.
     """
     try:
         # What a type checker would have refused is not asked about its meaning.
@@ -49,7 +50,7 @@ def check_plugin(plugin: Plugin, folder: Path | None = None, *, try_defaults: bo
         found = [*contribution.check(), *check_expressions(plugin, contribution), *check_paths(contribution)]
         findings += [msgspec.structs.replace(finding, contribution=contribution.label) for finding in found]
     findings += [*check_options(plugin), *check_services(plugin), *check_tasks(plugin), *check_patches(plugin)]
-    findings += check_selectors(plugin)
+    findings += [*check_kinds(plugin, try_values=try_defaults), *check_selectors(plugin)]
     if folder is not None:
         findings += [*check_files(plugin, folder), *check_project(plugin, folder)]
     if folder is not None and (folder / YAML).is_file():

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NoReturn
+from typing import Final
 
 import jsonschema_rs
+import msgspec
 
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.model.finding import Finding
@@ -16,6 +17,7 @@ from stoker_sdk.model.generator import GENERATORS
 from stoker_sdk.model.naming import did_you_mean
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.validation.expressions import check_source
+from stoker_sdk.validation.parameters import schema_validator
 
 _NOT_SCHEMAS: Final = frozenset({"default", "examples", "const", "enum", "x-secret", "x-when"})
 _LOOP = re.compile(r"\.(map|filter|all|exists|exists_one)\s*\(")
@@ -34,7 +36,7 @@ def check_settings(plugin: Plugin, *, try_defaults: bool) -> Iterable[Finding]:
     for item in points:
         try:
             _validator(item.json_schema)
-        except (ValueError, jsonschema_rs.ReferencingError) as error:
+        except ValueError as error:
             message = f"It is not a JSON Schema that can be used: {str(error).splitlines()[0]}."
             remedy = "Use Settings.from_model, and patterns without look-around or back references."
             yield Finding(rule="V002", contribution="settings", field="schema", message=message, remedy=remedy)
@@ -84,7 +86,7 @@ def _default(root: Mapping[str, object], place: str, field: Mapping[str, object]
         return
     try:
         validator = _validator({**{key: root[key] for key in ("$defs", "definitions") if key in root}, **field})
-    except (ValueError, jsonschema_rs.ReferencingError):
+    except ValueError:
         return  # it leans on another place of the schema; the whole is usable, as was seen before
     for error in validator.iter_errors(field["default"]):
         yield Finding(
@@ -112,13 +114,5 @@ def _schemas(schema: object, place: str) -> Iterable[tuple[str, Mapping[str, obj
 
 
 def _validator(schema: Mapping[str, object]) -> jsonschema_rs.Draft202012Validator:
-    """As the server makes it: nothing is loaded from elsewhere, and patterns take linear time."""
-    return jsonschema_rs.Draft202012Validator(
-        dict(schema),
-        pattern_options=jsonschema_rs.RegexOptions(size_limit=1 << 20, dfa_size_limit=1 << 21),
-        retriever=_load_nothing,
-    )
-
-
-def _load_nothing(uri: str) -> NoReturn:
-    raise ValueError(f"schemas load nothing from elsewhere: {uri}")
+    """As the server makes it."""
+    return schema_validator(msgspec.json.encode(schema))

@@ -15,7 +15,16 @@ from typing import Final, cast
 
 import msgspec
 
-from stoker.domain.action import Action, CommandAction, FilesAction, PackagesAction, RebootAction, ServiceAction, WaitForAction
+from stoker.domain.action import (
+    Action,
+    CommandAction,
+    FilesAction,
+    KindAction,
+    PackagesAction,
+    RebootAction,
+    ServiceAction,
+    WaitForAction,
+)
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import NodeIdentity, ObservedService, Watch
 from stoker.transport.simulated.behaviour import Behaviour, Rule
@@ -54,6 +63,9 @@ def command_text(action: Action) -> str:
     match action:
         case CommandAction():
             return action.run or f"{action.script} {' '.join(action.arguments)}"
+        case KindAction():
+            words = "".join(str(piece) for piece in action.parameters)  # secrets by their names
+            return f"kind {action.kind} {words}{' --dry-run' if action.dry_run else ''}"
         case PackagesAction():
             return "packages " + " ".join([*(item.name for item in action.install), *action.remove])
         case ServiceAction():
@@ -191,7 +203,7 @@ class Fleet:
         """Whether a guard says that there is nothing to do; ``unless`` is false if the table does not know ``unless TEXT``."""
         if node.spared(action):
             return True
-        unless = action.unless if isinstance(action, CommandAction | RebootAction) else ""
+        unless = action.unless if isinstance(action, CommandAction | RebootAction | KindAction) else ""
         return bool(unless) and self.behaviour.guard(node.name, f"unless {unless}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from stoker.domain.action import Action, CommandAction, FilesAction, Materials, RebootAction
+from stoker.domain.action import Action, CommandAction, FilesAction, KindAction, Materials, RebootAction
 from stoker.domain.attempt import Outcome, SpoolEntry
 from stoker.domain.node import Facts, NodeIdentity, NodeTarget, Observation, Watch
 from stoker.errors import (
@@ -139,6 +139,9 @@ class SimulatedLink:
             texts = {name: materials.text(value) for name, value in action.environment.items()}
             if action.script:
                 contents = {action.script: materials.content(action.script)}
+        elif isinstance(action, KindAction):
+            texts = {"parameters": materials.text(action.parameters)}
+            contents = {action.program: materials.content(action.program)}
         outcome = await self._ask(
             Outcome, "execute", attempt=attempt, action=action, contents=contents, texts=texts, timeout=timeout
         )

@@ -18,6 +18,7 @@ from stoker.domain.action import (
     CommandAction,
     FileChange,
     FilesAction,
+    KindAction,
     PackagesAction,
     RebootAction,
     ServiceAction,
@@ -73,7 +74,7 @@ class SpoolRow(msgspec.Struct):
 
 def is_pretended(action: Action) -> bool:
     """Whether nothing of an action is modelled."""
-    return isinstance(action, CommandAction) or (isinstance(action, WaitForAction) and action.port is not None)
+    return isinstance(action, CommandAction | KindAction) or (isinstance(action, WaitForAction) and action.port is not None)
 
 
 class ModelledNode:
@@ -155,7 +156,7 @@ class ModelledNode:
 
     def spared(self, action: Action) -> bool:
         """Whether the guard ``creates`` says that there is nothing to do."""
-        return isinstance(action, CommandAction | RebootAction) and action.creates in self.files
+        return isinstance(action, CommandAction | RebootAction | KindAction) and action.creates in self.files
 
     def apply(self, action: Action, contents: Mapping[str, bytes]) -> Applied:
         """Do what an action says to the model."""
@@ -171,7 +172,7 @@ class ModelledNode:
             case RebootAction():
                 self.reboot()
                 return Applied()
-            case WaitForAction() | CommandAction():
+            case WaitForAction() | CommandAction() | KindAction():
                 return Applied(pretended=is_pretended(action))
 
     def _packages(self, action: PackagesAction) -> Applied:

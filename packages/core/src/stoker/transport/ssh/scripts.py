@@ -19,6 +19,7 @@ from stoker.domain.action import (
     CommandAction,
     FileChange,
     FilesAction,
+    KindAction,
     Materials,
     PackagesAction,
     RebootAction,
@@ -64,6 +65,8 @@ def build(action: Action, materials: Materials, root: str) -> AttemptFiles:
     match action:
         case CommandAction():
             return _command(action, materials)
+        case KindAction():
+            return _kind(action, materials)
         case FilesAction():
             return _files(action, materials, root)
         case PackagesAction():
@@ -116,6 +119,15 @@ def _command(action: CommandAction, materials: Materials) -> AttemptFiles:
     else:
         before += _RUN
     return AttemptFiles(run=action.run, before=before, environment=environment, contents=contents)
+
+
+def _kind(action: KindAction, materials: Materials) -> AttemptFiles:
+    contents = {"c.program": materials.content(action.program), "c.input": materials.text(action.parameters).encode() + b"\n"}
+    before = _guard(action.unless, action.creates)
+    # The input is gone from the disk before the program starts: it may hold secrets.
+    before += 'chmod 700 "$d/c.program"\nexec <"$d/c.input"\nrm -f "$d/c.input"\n'
+    before += f'exec "$d/c.program"{" --dry-run" if action.dry_run else ""}\n'
+    return AttemptFiles(run="", before=before, contents=contents)
 
 
 def _files(action: FilesAction, materials: Materials, root: str) -> AttemptFiles:
