@@ -9,8 +9,13 @@ from typing import Final
 from stoker_sdk import Plugin
 from stoker_sdk.extension_points.task_patches import Replace, TaskPatch
 
-PACKAGES: Final = ("ntp.packages",)
-CHECKS: Final = ("ntp.check.serves", "ntp.check.source-answers")
+PACKAGES: Final = ("ntp.packages", "web-cluster.packages", "web-cache.packages")
+CHECKS: Final = (
+    "ntp.check.serves",
+    "ntp.check.source-answers",
+    "web-cluster.check.page",
+    "web-cache.check.passes-pages-on",
+)
 
 
 def _patch(task: str, replace: Replace, reason: str) -> TaskPatch:

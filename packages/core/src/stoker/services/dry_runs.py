@@ -20,6 +20,7 @@ from stoker.errors import NodeError, StokerError
 from stoker.orchestration.attempts import UNREACHABLE
 from stoker.orchestration.kind_output import read_report
 from stoker.orchestration.materials import Materials, Redactor
+from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.plan_views import node_number
 
@@ -53,13 +54,14 @@ def run(context: ServerContext, plan_id: str, node: str = "") -> list[DryRunView
     Raises:
         NotFoundError: there is no such plan, or the plan has no such node.
     """
-    with context.database.read() as connection:
+    with context.database.transaction() as connection:
         stored = load_plan(connection, plan_id)
         plan = stored.plan
         wanted = node_number(plan, node) if node else None
         by_node = _asked(plan, wanted)
         targets = {number: node_target(connection, context.vault, plan.nodes[number].id) for number in by_node}
         secrets = context.vault.all_secrets(connection, stored.environment_id)
+        audit.record(connection, "plan.dry-run", stored.id, stored.id, environment=plan.environment_name)
         versions = {plugin.name: plugin.version for plugin in load_snapshot(connection, stored.id).plugins}
     asking = _Asking(context, plan, Materials(plan.contents, secrets, context.store, versions), Redactor(secrets))
     return context.wait(asking.everywhere(by_node, targets))

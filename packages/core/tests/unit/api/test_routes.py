@@ -56,6 +56,7 @@ ACTIONS = {
     ("POST", "/api/environments/{env}/checks"): "environment.check",
     ("POST", "/api/environments/{env}/deployments"): "deployment.start",
     ("POST", "/api/environments/{env}/plans"): "plan.create",
+    ("POST", "/api/plans/{plan}/dry-run"): "plan.dry-run",
     ("POST", "/api/environments/{env}/nodes:assign"): "node.assign",
     ("POST", "/api/environments/{env}/nodes:unassign"): "node.unassign",
     ("POST", "/api/nodes"): "node.add",
