@@ -11,8 +11,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import Connection, Delete, Insert, Table, and_, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
+from stoker.db import postgresql_rows
 from stoker.db.tables import applied_files, applied_packages, applied_tasks, deployment_events, deployments
 
 AppliedKind: TypeAlias = Literal["file", "package", "task"]
@@ -87,7 +88,7 @@ def write_batch(connection: Connection, entries: Sequence[JournalEntry], lease_u
     now = time.time()
     rows = [_event_row(entry.deployment_id, event, now) for entry in kept for event in entry.events]
     if rows:
-        connection.execute(_ADD_EVENT, rows)
+        _add_events(connection, rows)
     write_applied(connection, [change for entry in kept for change in entry.applied])
     for entry in kept:
         if entry.state:
@@ -127,21 +128,42 @@ def write_applied(connection: Connection, changes: Sequence[AppliedChange]) -> N
     """Bring the rows of what is applied up to date; of several changes to one thing the last one counts."""
     last = {(change.kind, change.node_id, change.key): change.value for change in changes}
     for kind in _TABLES:
-        kept = [{"b_node": n, "b_key": k, "b_value": v} for (what, n, k), v in last.items() if what == kind and v is not None]
-        gone = [{"b_node": n, "b_key": k} for (what, n, k), v in last.items() if what == kind and v is None]
+        kept = [(node, key, value) for (what, node, key), value in last.items() if what == kind and value is not None]
+        gone = [(node, key) for (what, node, key), value in last.items() if what == kind and value is None]
         if kept:
-            connection.execute(_upsert(connection.dialect.name, kind), kept)
+            _put(connection, kind, kept)
         if gone:
-            connection.execute(_delete(kind), gone)
+            _drop(connection, kind, gone)
+
+
+def _add_events(connection: Connection, rows: list[dict[str, object]]) -> None:
+    if connection.dialect.name == "postgresql":
+        postgresql_rows.insert_rows(connection, deployment_events, rows)
+    else:
+        connection.execute(_ADD_EVENT, rows)
+
+
+def _put(connection: Connection, kind: AppliedKind, rows: list[tuple[str, str, str]]) -> None:
+    table, key, column = _TABLES[kind]
+    if connection.dialect.name == "postgresql":
+        named = [{"node_id": node, key: name, column: value} for node, name, value in rows]
+        postgresql_rows.upsert_rows(connection, table, named)
+    else:
+        connection.execute(_upsert(kind), [{"b_node": node, "b_key": name, "b_value": value} for node, name, value in rows])
+
+
+def _drop(connection: Connection, kind: AppliedKind, rows: list[tuple[str, str]]) -> None:
+    table, key, _ = _TABLES[kind]
+    if connection.dialect.name == "postgresql":
+        postgresql_rows.delete_rows(connection, table, [{"node_id": node, key: name} for node, name in rows])
+    else:
+        connection.execute(_delete(kind), [{"b_node": node, "b_key": name} for node, name in rows])
 
 
 @cache
-def _upsert(dialect: str, kind: AppliedKind) -> Insert:
+def _upsert(kind: AppliedKind) -> Insert:
     table, key, column = _TABLES[kind]
     values: dict[str, Any] = {"node_id": bindparam("b_node"), key: bindparam("b_key"), column: bindparam("b_value")}
-    if dialect == "postgresql":
-        postgres = postgresql.insert(table).values(values)
-        return postgres.on_conflict_do_update(index_elements=["node_id", key], set_={column: postgres.excluded[column]})
     lite = sqlite.insert(table).values(values)
     return lite.on_conflict_do_update(index_elements=["node_id", key], set_={column: lite.excluded[column]})
 
