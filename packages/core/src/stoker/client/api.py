@@ -23,6 +23,10 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
         """Whether the server is up; needs no token."""
         return self._one(dict[str, object], "GET", "/api/health")
 
+    def ready(self) -> doc.Json:
+        """Whether the server can do its work; raises a StokerError that names what fails. Needs no token."""
+        return self._one(dict[str, object], "GET", "/api/ready")
+
     def version(self) -> doc.Json:
         """The server's version."""
         return self._one(dict[str, object], "GET", "/api/version")
