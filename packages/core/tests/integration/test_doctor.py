@@ -92,7 +92,7 @@ def test_a_damaged_database(config, server_context) -> None:
     with server_context.database.transaction() as connection:
         connection.exec_driver_sql(
             "CREATE TABLE filler AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9999) SELECT i, hex(randomblob(50)) AS x FROM n"
-        )  # noqa: E501
+        )
     server_context.database.close()
     path = config.data_dir / "stoker.db"
     with path.open("r+b") as file:
