@@ -14,6 +14,8 @@ from stoker.db import tables
 from stoker.services import guessing, identities
 from stoker.services.context import ServerContext
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 PASSWORD = "correct horse battery"
 OTHER = "another fine password"
 

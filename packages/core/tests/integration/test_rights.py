@@ -13,6 +13,8 @@ from stoker.app import build_app, routers
 from stoker.domain.access import AccessLevel
 from stoker.services.context import ServerContext
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 PASSWORD = "correct horse battery"
 
 

@@ -16,6 +16,8 @@ from stoker.services.audit_views import AuditFilter
 from stoker.services.context import ServerContext
 from stoker.services.windows import Window
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 EVIL = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
 
 
