@@ -48,6 +48,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The TCP port to listen on."""
     hosts: list[str] = []
     """Names under which clients may reach the server, besides those of loopback and ``host``."""
+    trusted_proxies: list[str] = []
+    """Addresses of proxies that are believed when they say (``X-Forwarded-For``) whose request they pass on."""
     tls_cert: Path | None = None
     """A certificate in PEM; without one, a self-signed one is made where the server listens off loopback."""
     tls_key: Path | None = None
@@ -170,7 +172,7 @@ def load_config(
         values |= _read_toml(file)
     for name in ServerConfig.__struct_fields__:
         if (given := environment.get(f"STOKER_{name.upper()}")) is not None:
-            values[name] = given.split(",") if name == "hosts" else given
+            values[name] = given.split(",") if name in ("hosts", "trusted_proxies") else given
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     try:
         found = msgspec.convert(values, ServerConfig, strict=False, dec_hook=_decode)

@@ -72,6 +72,8 @@ def answer(config: ServerConfig, post: Post) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(config.trusted_proxies),  # by default every client on this machine is believed
+        forwarded_allow_ips=config.trusted_proxies,
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_SECONDS,
         ssl_certfile=post.certificate or None,
