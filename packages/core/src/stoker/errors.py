@@ -80,6 +80,18 @@ class OutdatedEditError(StokerError):
     kind = "outdated-edit"
 
 
+class UnderWayError(StokerError):
+    """The same request is being carried out; ``retry_after`` says when to ask again."""
+
+    status = 409
+    kind = "under-way"
+
+    def __init__(self, detail: str, *, remedy: str = "", retry_after: int = 1, **data: Any) -> None:  # noqa: ANN401
+        """Keep the seconds, which are also the header ``Retry-After``."""
+        self.retry_after = retry_after
+        super().__init__(detail, remedy=remedy, retry_after=retry_after, **data)
+
+
 class UnauthorizedError(StokerError, PermissionError):
     """Nobody is signed in, or the token is wrong."""
 

@@ -18,7 +18,7 @@ from stoker_sdk.errors import ExpressionError, InvalidBundleError, InvalidPlugin
 from stoker_sdk.model.finding import Finding
 
 from stoker.db.faults import passes, reason
-from stoker.errors import BadRequestError, DatabaseUnavailableError, StokerError, TooManyAttemptsError
+from stoker.errors import BadRequestError, DatabaseUnavailableError, StokerError, TooManyAttemptsError, UnderWayError
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -75,7 +75,7 @@ def _stoker(_request: Request[Any, Any, Any], error: StokerError) -> Response[by
 
 def headers_of(error: StokerError) -> dict[str, str]:
     """The headers that belong to an error's status."""
-    if isinstance(error, TooManyAttemptsError):
+    if isinstance(error, TooManyAttemptsError | UnderWayError):
         return {"Retry-After": str(error.retry_after)}
     return {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
 

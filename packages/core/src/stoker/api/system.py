@@ -11,6 +11,7 @@ from litestar import Request, Router, get
 from litestar.di import NamedDependency
 
 from stoker import __version__
+from stoker.api.idempotency import describe
 from stoker.api.openapi import problems, with_access_levels
 from stoker.api.rights import OPEN
 from stoker.services.context import ServerContext
@@ -57,7 +58,7 @@ def version() -> VersionView:
 @get("/openapi.json", sync_to_thread=True, include_in_schema=False)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Every route of this API (OpenAPI 3.1)."""
-    return with_access_levels(request.app)
+    return describe(with_access_levels(request.app))
 
 
 router = Router("/api", route_handlers=[health, ready, version, openapi], tags=["system"])

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from stoker import api
 from stoker.api.auth import Door
 from stoker.api.bodies import JsonRequest
+from stoker.api.idempotency import Idempotency
 from stoker.api.observed import Observed
 from stoker.api.openapi import description
 from stoker.api.parameters import refuse_unknown
@@ -148,6 +149,7 @@ def build_inner_app(
         logging_config=None,
         on_app_init=[_quiet],
         request_class=JsonRequest,
+        middleware=[Idempotency(context, MAX_BODY)],
         guards=[guard(context), refuse_unknown],
         openapi_config=description(),
         middleware=middleware,

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Final, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
@@ -22,9 +24,11 @@ from stoker.client.connection import (
     tls_context,
     unreachable,
 )
-from stoker.errors import InvalidInputError, StokerError
+from stoker.errors import InvalidInputError, StokerError, UnderWayError
 
 _T = TypeVar("_T")
+_PAUSES: Final = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
+"""Seconds to wait before a request is sent again whose connection broke."""
 
 
 class Requests:
@@ -73,17 +77,20 @@ class Requests:
     ) -> object:
         data = msgspec.json.encode(body) if body is not None else content
         kind = "application/json" if body is not None else "application/octet-stream"
-        try:
-            response = self._http.request(
-                method,
-                path,
-                content=data,
-                headers=({"Content-Type": kind} if data is not None else {}) | ({"If-Match": if_match} if if_match else {}),
-                params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
-                timeout=self.settings.timeout if timeout is None else timeout,
-            )
-        except httpx.TransportError as error:
-            raise unreachable(self.settings.server, error) from error
+        headers = {"Content-Type": kind} if data is not None else {}
+        if if_match:
+            headers["If-Match"] = if_match
+        if method == "POST" and content is None:
+            headers["Idempotency-Key"] = uuid.uuid4().hex
+        request = self._http.build_request(
+            method,
+            path,
+            content=data,
+            headers=headers,
+            params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
+            timeout=self.settings.timeout if timeout is None else timeout,
+        )
+        response = self._answer_to(request)
         if not response.is_success:
             raise self._error_of(response)
         self._tags[response.request.url.path] = response.headers.get("etag", "")
@@ -93,6 +100,24 @@ class Requests:
             return msgspec.json.decode(response.content, type=dict[str, object])
         except msgspec.DecodeError as error:
             raise foreign(self.settings.server, response) from error
+
+    def _answer_to(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; one with a key is sent again if the connection broke: it is done once, however often it comes."""
+        patience = iter(_PAUSES if "Idempotency-Key" in request.headers else ())
+        sent = False
+        while True:
+            try:
+                response = self._http.send(request)
+            except httpx.TransportError as error:
+                lost = not isinstance(error, httpx.ConnectError | httpx.TimeoutException) or sent
+                if not lost or (pause := next(patience, None)) is None:
+                    raise unreachable(self.settings.server, error) from error
+                sent = True
+                time.sleep(pause)
+                continue
+            if not sent or response.status_code != httpx.codes.CONFLICT or not _under_way(response):
+                return response
+            time.sleep(float(response.headers.get("retry-after", "1")))
 
     def _error_of(self, response: httpx.Response) -> StokerError:
         found = error_of(response)
@@ -129,6 +154,12 @@ class Requests:
             cursor = answer.get("next")
             if not cursor:
                 return found
+
+
+def _under_way(response: httpx.Response) -> bool:
+    """Whether the server still carries the first one of these requests out."""
+    found = error_of(response)
+    return found is not None and found.data.get("kind") == UnderWayError.kind
 
 
 def _text(value: object) -> str:

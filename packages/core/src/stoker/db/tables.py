@@ -302,3 +302,16 @@ repository_keys = Table(
     Column("private_key", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
 )
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("status", Integer, nullable=False),  # 0 while the request is under way
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=True),  # encrypted; nothing if the answer is not kept
+    Column("at", Float, nullable=False, index=True),
+    Column("lease_until", Float, nullable=False),
+)
