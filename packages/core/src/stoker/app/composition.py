@@ -149,10 +149,9 @@ def build_inner_app(
         logging_config=None,
         on_app_init=[_quiet],
         request_class=JsonRequest,
-        middleware=[Idempotency(context, MAX_BODY)],
         guards=[guard(context), refuse_unknown],
         openapi_config=description(),
-        middleware=middleware,
+        middleware=[*middleware, Idempotency(context, MAX_BODY)],
     )
 
 
