@@ -81,6 +81,7 @@ def test_an_environment_shows_the_release_that_it_runs_and_keeps_it(client: Test
     assert client.get("/api/environments/site").json()["release"] == ""
     refusal = enable(client, "site", "for-wikis", 409)
     assert "the environment has no release" in str(refusal["detail"])
+    assert client.get("/api/plugins/for-wikis/1.0.0").json()["releases"] == ["wiki>=3"]
     enable(client, "site", "shop")
     assert client.get("/api/environments/site").json()["release"] == "shop-debian12"
     assert client.get("/api/releases/shop-debian12").json()["environments"] == ["site"]

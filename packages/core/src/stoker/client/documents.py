@@ -61,6 +61,9 @@ class PluginDocument(TypedDict, total=False):
     digest: str
     installed_at: float
     requires_stoker: str
+    requires_plugins: list[str]
+    releases: list[str]
+    operating_systems: list[str]
     contributions: list[dict[str, object]]
     environments: list[str]
     manifest: dict[str, object]

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 from stoker_sdk.extension_points.config_files import ConfigFile, ListItem, Option, WholeFile
+from stoker_sdk.extension_points.services import Service
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.model.selector import read_selector
 
 from stoker.domain.plan import OPERATOR
 from stoker.domain.snapshot import OverrideInput, PluginInput, Snapshot
@@ -55,6 +57,7 @@ def check_overrides(parts: Sequence[PluginParts], overrides: Iterable[OverrideIn
     declared = {item.path: item for part in staying for item in part.files if isinstance(item, ConfigFile)}
     whole = {item.path: part for part in staying for item in part.files if isinstance(item, WholeFile)}
     roles = sorted({role.name for part in staying for role in part.roles})
+    services = {item.name for part in staying for item in part.contributions if isinstance(item, Service)}
     findings: list[Finding] = []
     for override in overrides:
         if override.path in whole:
@@ -64,7 +67,7 @@ def check_overrides(parts: Sequence[PluginParts], overrides: Iterable[OverrideIn
         else:
             findings += _unwritable(override, declared[override.path])
             findings += _shows_secret(override, staying)
-        findings += (_unknown_role(override, role, roles) for role in override.roles if role != "*" and role not in roles)
+        findings += (_unknown_role(override, text, roles) for text in override.roles if not _is_known(text, roles, services))
     return findings
 
 
@@ -99,6 +102,12 @@ def _whole(override: OverrideInput, plugin: str) -> Finding:
         f"the operator overrides {place_of(override)}, but plugin {plugin} writes {override.path} as a whole: it has no options."
     )
     return _finding("O002", override, message, f"Use the settings of {plugin}, or take the override back.")
+
+
+def _is_known(text: str, roles: Collection[str], services: Collection[str]) -> bool:
+    """Whether a selector names what is there."""
+    selector = read_selector(text)
+    return not selector.name or selector.name in (services if selector.kind == "service" else roles)
 
 
 def _unknown_role(override: OverrideInput, role: str, roles: Sequence[str]) -> Finding:

@@ -127,6 +127,7 @@ def read_plugins(snapshot: Snapshot, secrets: SecretPlaces, *, everyone: bool = 
     services = Services(read)
     roles = [item.name for _, contributions in read for item in contributions if isinstance(item, Role)]
     used = {selector for _, contributions in read for item in contributions for selector in selectors_of(item)}
+    used |= {selector for override in snapshot.overrides for selector in override.roles}
     if any(names_primary(plugin, contributions) for plugin, contributions in read):
         used |= {primary_of(role) for role in roles}
     membership = Membership(snapshot.nodes, used, services.selectors, snapshot.primaries, everyone=everyone)

@@ -55,6 +55,12 @@ class PluginView(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the bundle."""
     description: str
     requires_stoker: str
+    requires_plugins: list[str]
+    """Plugins that must be enabled beside it."""
+    releases: list[str]
+    """Releases that it works with, e.g. ``web-cluster>=1``; empty: it needs none."""
+    operating_systems: list[str]
+    """Operating systems that its nodes may have, e.g. ``debian>=12``; empty: all."""
     installed_at: float
     contributions: list[ContributionView]
     environments: list[str]
@@ -70,6 +76,9 @@ class _Manifest(msgspec.Struct):
 
     description: str = ""
     requires_stoker: str = ""
+    requires_plugins: list[str] = []
+    releases: list[str] = []
+    operating_systems: list[str] = []
     contributions: list[dict[str, object]] = []
 
 
@@ -236,6 +245,9 @@ def _view(row: Row[tuple[object, ...]], users: dict[tuple[str, str], list[str]])
         digest=row.digest,
         description=manifest.description,
         requires_stoker=manifest.requires_stoker,
+        requires_plugins=manifest.requires_plugins,
+        releases=manifest.releases,
+        operating_systems=manifest.operating_systems,
         installed_at=row.installed_at,
         contributions=[ContributionView(point=str(item.get("point")), label=_label(item)) for item in manifest.contributions],
         environments=users.get((row.name, row.version), []),

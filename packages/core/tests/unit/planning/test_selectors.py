@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 from making import carried_out, node, plugin, running, snapshot, text_of
 from stoker.domain.plan import Plan
-from stoker.domain.snapshot import NodeInput, PluginInput
+from stoker.domain.snapshot import NodeInput, OverrideInput, PluginInput
+from stoker.errors import PlanningError
 from stoker.planning.checks import check_plugins
 from stoker.planning.plans import make_plan
 from stoker.planning.watch import watch_lists
@@ -133,3 +134,18 @@ def test_every_node_that_could_be_chosen_is_looked_at() -> None:
     entry = config_files.WholeFile(path="/etc/one", roles=["primary(db)"], content="x")
     lists = watch_lists(snapshot([cluster(entry)], NODES))
     assert ["/etc/one" in item.files for item in lists] == [True, True, False]
+
+
+def test_the_operator_overrides_on_one_node() -> None:
+    file = config_files.ConfigFile(path="/etc/x", format="ini")
+    entry = config_files.Option(path="/etc/x", key="a", value=1)
+    database = services.Service(name="database", roles=["db"])
+    given = [OverrideInput(path="/etc/x", section="", key="a", value=2, roles=["primary(db)"], by="ada")]
+    plan = make_plan(snapshot([cluster(file, entry, database)], NODES, overrides=given))
+    assert [text_of(plan, name, "/etc/x").splitlines()[-1] for name in "abc"] == ["a = 2", "a = 1", "a = 1"]
+    given = [OverrideInput(path="/etc/x", section="", key="a", value=2, roles=["service(database)"], by="ada")]
+    plan = make_plan(snapshot([cluster(file, entry, database)], NODES, overrides=given))
+    assert [text_of(plan, name, "/etc/x").splitlines()[-1] for name in "abc"] == ["a = 2", "a = 1", "a = 2"]
+    given = [OverrideInput(path="/etc/x", section="", key="a", value=2, roles=["primary(dbs)"], by="ada")]
+    with pytest.raises(PlanningError, match="O004"):
+        make_plan(snapshot([cluster(file, entry)], NODES, overrides=given))
