@@ -124,6 +124,7 @@ def _faults(repository: Repository, files: Path, shipped: Collection[str]) -> It
         yield Finding(
             rule="A020", field="packages", message="the manifest does not say what the repository holds.", remedy=_AGAIN
         )
+        return
     named = {f"{repository.path}/{package.file}": package for package in repository.packages}
     for path in sorted(shipped):
         if path.startswith(f"{repository.path}/") and path.endswith(SUFFIXES[repository.os_family]) and path not in named:

@@ -127,7 +127,11 @@ async def serving(root: Path, path: Path, listen: str = "") -> AsyncIterator[Non
     Raises:
         ConfigurationError: one of them cannot be had.
     """
-    sockets = [_unix(path), *([_tcp(listen)] if listen else [])]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(_unix(path))]
+        if listen:
+            sockets.append(stack.enter_context(_tcp(listen)))
+        stack.pop_all()
     settings = uvicorn.Config(
         RepositoryFiles(root), log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=1
     )

@@ -77,7 +77,7 @@ patiently() {
 own_lists() {
   [ -n "$REPOSITORIES" ] || return 0
   patiently -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$FOLDER/own" -o APT::Get::List-Cleanup=0 \
-    -o APT::Update::Error-Mode=any update || fail "the controller's package repositories cannot be used:$REPOSITORIES"
+    -o APT::Update::Error-Mode=any -o Acquire::Retries=0 update || fail "the controller's package repositories cannot be used:$REPOSITORIES"
 }
 
 # an installation that was broken off is finished first
