@@ -8,10 +8,11 @@ import random
 from collections.abc import Callable
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import node, plugin, snapshot
-from stoker.domain.snapshot import PluginInput, Snapshot
+from making import file_of, node, plugin, snapshot, text_of
+from stoker.domain.snapshot import OverrideInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
 from stoker.planning.checks import check_plugins
 from stoker.planning.plans import make_plan
@@ -127,3 +128,42 @@ def test_a_plan_refuses_later_only_what_nodes_decide(given_plugins: list[PluginI
     except PlanningError as error:
         in_plan = {finding.rule for finding in error.data["findings"]}  # type: ignore[attr-defined]
         assert in_plan <= found | {"M001", "M005", "K001", "H010"}
+
+
+LEVELED = st.lists(st.tuples(st.sampled_from(["default", "set"]), st.integers(0, 2)), min_size=1, max_size=4)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(LEVELED, st.none() | st.integers(3, 4), st.randoms(use_true_random=False))
+def test_equal_values_merge_different_ones_conflict_and_overrides_win(
+    values: list[tuple[str, int]], override: int | None, shuffling: random.Random
+) -> None:
+    """Each value is a plugin's; the operator's comes on top."""
+    givers = [
+        plugin(f"p{number}", config_files.Option(service="front", section="s", key="k", value=value, level=level))  # type: ignore[arg-type]
+        for number, (level, value) in enumerate(values)
+    ]
+    together = [BASE, *givers]
+    shuffling.shuffle(together)
+    given_by_operator = [OverrideInput(path="/etc/front.cfg", section="s", key="k", value=override, roles=["*"], by="ada")]
+    state = snapshot(together, NODES, overrides=given_by_operator if override is not None else [])
+    highest = "set" if any(level == "set" for level, _ in values) else "default"
+    owners = {f"p{number}" for number, (level, _) in enumerate(values) if level == highest}
+    winning = {value for level, value in values if level == highest}
+    if override is None and len(winning) > 1:
+        with pytest.raises(PlanningError) as refused:
+            make_plan(state)
+        (finding,) = refused.value.data["findings"]  # type: ignore[misc]
+        assert finding.rule == "M001"
+        assert len({name for name in owners if name in finding.message}) == len(winning)
+        return
+    plan = make_plan(state)
+    expected = override if override is not None else winning.pop()
+    text = text_of(plan, "n3", "/etc/front.cfg").splitlines()
+    assert f"    k {expected}" in text
+    content = plan.contents[file_of(plan, "n3", "/etc/front.cfg").content]
+    named = [plan.origins[origin] for origin in content.lines[text.index(f"    k {expected}")]]
+    if override is not None:
+        assert [origin.level for origin in named] == ["override"]
+    else:
+        assert {origin.plugin for origin in named} == owners
