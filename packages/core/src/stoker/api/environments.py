@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, tagged
 from stoker.domain import settings
-from stoker.services import enablement, environments, node_lists, roles
+from stoker.services import enablement, environment_files, environments, node_lists, roles
 from stoker.services.context import ServerContext
 from stoker.services.enablement import EnabledPluginView
 from stoker.services.environments import EnvironmentView
@@ -32,6 +33,10 @@ class NewEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """An environment to make."""
 
     name: str
+    release: str = ""
+    """The release that it runs: its plugin is enabled, in the newest installed version if ``plugins`` names none."""
+    plugins: Annotated[dict[str, str], msgspec.Meta(max_length=1000)] = {}
+    """Plugins to enable: name -> version; an empty one for the one that is installed."""
 
 
 class EnableRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,10 +61,12 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     roles: list[str]
 
 
-@post("/", sync_to_thread=True, responses=problems(409, 413, 422))
-def create_environment(context: NamedDependency[ServerContext], data: JSONBody[NewEnvironment]) -> EnvironmentView:
-    """Make an environment."""
-    return environments.create(context, data.name)
+@post("/", responses=problems(404, 409, 413, 422))
+async def create_environment(context: NamedDependency[ServerContext], data: JSONBody[NewEnvironment]) -> EnvironmentView:
+    """Make an environment, with its plugins if they are named: all or nothing."""
+    if data.release or data.plugins:
+        return await context.at_length(environment_files.create, context, data.name, data.release, data.plugins)
+    return await asyncio.to_thread(environments.create, context, data.name)
 
 
 @get("/", sync_to_thread=True, responses=problems(), response_headers=HEADERS)

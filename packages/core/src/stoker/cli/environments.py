@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, choose, complete, enabling, output, overrides
+from stoker.cli import asking, choose, complete, enabling, environment_files, output, overrides
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
+from stoker.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from stoker.client.documents import EnabledPluginDocument
 
 _environment = click.argument("environment", metavar="ENV", shell_complete=complete.environments)
+
+_FILES = (environment_files.export, environment_files.diff, environment_files.apply)
 
 
 @click.group(cls=Group)
@@ -24,24 +27,41 @@ def env() -> None:
     """Environments: one cluster each, with its plugins, settings and nodes."""
 
 
-for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override):
+for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override, *_FILES):
     env.add_command(_command)
 
 
 @env.command()
 @click.argument("name")
+@click.option("--release", default="", shell_complete=complete.releases, help="The release that it runs; its plugin is enabled.")
+@click.option(
+    "--plugin",
+    "plugins",
+    metavar="PLUGIN[=VERSION]",
+    multiple=True,
+    shell_complete=complete.plugin_versions,
+    help="Enable a plugin. May be repeated; the order does not matter.",
+)
 @output.json_option
-def create(name: str, as_json: bool) -> None:
-    """Make an empty environment.
+def create(name: str, release: str, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Make an environment, empty or with plugins: all of them or nothing.
 
     Examples:
       stoker env create lab
+      stoker env create lab --release web-cluster --plugin ntp=1.0.0
     """
-    made = connect().create_environment(name)
+    chosen = dict(choose.plugin_version(plugin) for plugin in plugins)
+    if len(chosen) < len(plugins):
+        raise InvalidInputError("a plugin is named twice.", remedy="Name each one once; an environment uses one version of it.")
+    client = connect()
+    made = client.create_environment(name, release=release, plugins=chosen)
     if as_json:
         output.write_json(made)
-    else:
-        output.say(f"created {made['name']}")
+        return
+    names = _plugin_names(made.get("plugins"))
+    output.say(f"created {made['name']}{f' with {names}' if names else ''}")
+    for plugin in client.environment_plugins(name) if names else ():
+        enabling.show_problems(name, plugin)
 
 
 @env.command("list")

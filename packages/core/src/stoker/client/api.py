@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from stoker.client import documents as doc
+from stoker.client.environment_documents import AppliedDocument, DifferencesDocument
 from stoker.client.fleet import FleetRequests
 from stoker.client.following import Following
 from stoker.client.people import PeopleRequests
@@ -71,9 +72,14 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
         """All environments."""
         return self._many(doc.EnvironmentDocument, "/api/environments")
 
-    def create_environment(self, name: str) -> doc.EnvironmentDocument:
-        """Make an empty environment."""
-        return self._one(doc.EnvironmentDocument, "POST", "/api/environments", body={"name": name})
+    def create_environment(
+        self, name: str, *, release: str = "", plugins: Mapping[str, str] | None = None
+    ) -> doc.EnvironmentDocument:
+        """Make an environment. ``plugins``: name -> version, an empty one for the one that is installed."""
+        body: dict[str, object] = {"name": name}
+        if release or plugins:
+            body |= {"release": release, "plugins": dict(plugins or {})}
+        return self._one(doc.EnvironmentDocument, "POST", "/api/environments", body=body, timeout=120)
 
     def environment(self, environment: str) -> doc.EnvironmentDocument:
         """One environment, by name or id."""
@@ -134,6 +140,23 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
     def unassign_node(self, environment: str, node: str) -> doc.Json:
         """Take a node out; the next deployment removes what was brought to it."""
         return self._one(dict[str, object], "DELETE", f"/api/environments/{_q(environment)}/nodes/{_q(node)}")
+
+    def export_environment(self, environment: str, *, with_nodes: bool = False) -> doc.Json:
+        """An environment as a document: no secret, no id, no history."""
+        query = {"with_nodes": "true" if with_nodes else None}
+        return self._one(dict[str, object], "GET", f"/api/environments/{_q(environment)}/document", query=query)
+
+    def compare_environment(self, environment: str, document: doc.Json) -> DifferencesDocument:
+        """What applying a document would change."""
+        body = {"document": document}
+        return self._one(DifferencesDocument, "POST", f"/api/environments/{_q(environment)}/document/diff", body=body)
+
+    def apply_environment(
+        self, environment: str, document: doc.Json, *, secrets: Mapping[str, str] | None = None, dry_run: bool = False
+    ) -> AppliedDocument:
+        """Make an environment, or change it, to exactly what a document says."""
+        body = {"document": document, "secrets": dict(secrets or {}), "dry_run": dry_run}
+        return self._one(AppliedDocument, "PUT", f"/api/environments/{_q(environment)}/document", body=body, timeout=900)
 
     def overrides(self, environment: str) -> list[doc.OverrideDocument]:
         """The operator's own values in files."""

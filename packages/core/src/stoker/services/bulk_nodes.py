@@ -64,23 +64,28 @@ def add(context: ServerContext, wanted: NewNodes) -> NodesResult:
         InvalidInputError: a node does not fit, or is there already; each fault is a finding.
     """
     with context.database.transaction() as connection:
-        known = _known(connection)
-        rows: list[dict[str, object]] = []
-        faults: list[Finding] = []
-        for number, new in enumerate(wanted.nodes):
-            field = f"nodes[{number}]"
-            found = [*_faults_alone(context, new, field), *_faults_among(known, new, field)]
-            faults += found
-            known.names.add(new.name)
-            if not found:
-                rows.append(_row(known, new))
-        _refuse("adding", faults, len(wanted.nodes))
-        connection.execute(insert(tables.nodes), rows)
-        entries = [
-            audit.Entry(identity=str(row["id"]), name=new.name, after=way_of(new))
-            for row, new in zip(rows, wanted.nodes, strict=True)
-        ]
-        audit.record_all(connection, "node.add", entries)
+        return add_in(context, connection, wanted)
+
+
+def add_in(context: ServerContext, connection: Connection, wanted: NewNodes) -> NodesResult:
+    """The same inside of a larger change, which is undone as a whole if this is refused."""
+    known = _known(connection)
+    rows: list[dict[str, object]] = []
+    faults: list[Finding] = []
+    for number, new in enumerate(wanted.nodes):
+        field = f"nodes[{number}]"
+        found = [*_faults_alone(context, new, field), *_faults_among(known, new, field)]
+        faults += found
+        known.names.add(new.name)
+        if not found:
+            rows.append(_row(known, new))
+    _refuse("adding", faults, len(wanted.nodes))
+    connection.execute(insert(tables.nodes), rows)
+    entries = [
+        audit.Entry(identity=str(row["id"]), name=new.name, after=way_of(new))
+        for row, new in zip(rows, wanted.nodes, strict=True)
+    ]
+    audit.record_all(connection, "node.add", entries)
     return NodesResult(nodes=[new.name for new in wanted.nodes])
 
 

@@ -79,30 +79,34 @@ def assign(context: ServerContext, environment: str, wanted: BulkAssignment) -> 
         ConflictError: a running deployment takes a node or a role away.
     """
     with context.database.transaction() as connection:
-        home = find_environment(connection, environment)
-        rows = find_nodes(connection, [item.node for item in wanted.assignments])
-        roles_before = roles_of_nodes(connection, str(home.id))
-        known = known_roles(connection, str(home.id))
-        changes: list[_Change] = []
-        faults = list(_unknown_roles(home.name, wanted.assignments, known)) if wanted.mode != "remove" else []
-        seen: set[str] = set()
-        for number, item in enumerate(wanted.assignments):
-            field, row = f"assignments[{number}]", rows.get(item.node)
-            fault = _unfit(home, item.node, row, seen, field)
-            if fault is not None or row is None:
-                faults += [fault] if fault is not None else []
-                continue
-            seen.add(row.id)
-            before = roles_before.get(row.id, [])
-            changes.append(_Change(row, field, before, _after(wanted.mode, before, item.roles)))
-        for change in changes:
-            faults += _excluding(change, known)
-        faults += _too_many(connection, home, changes, known)
-        _refuse(home.name, faults, len(wanted.assignments))
-        made = [item for item in changes if _is_new(item, home.id)]
-        _refuse_what_would_be_lost(connection, home, made, known)
-        _write(connection, home, made)
-        revision = bump_revision(connection, home.id) if made else int(home.revision)
+        return assign_in(connection, find_environment(connection, environment), wanted)
+
+
+def assign_in(connection: Connection, home: Row[Any], wanted: BulkAssignment) -> BulkResult:
+    """The same inside of a larger change, which is undone as a whole if this is refused."""
+    rows = find_nodes(connection, [item.node for item in wanted.assignments])
+    roles_before = roles_of_nodes(connection, str(home.id))
+    known = known_roles(connection, str(home.id))
+    changes: list[_Change] = []
+    faults = list(_unknown_roles(home.name, wanted.assignments, known)) if wanted.mode != "remove" else []
+    seen: set[str] = set()
+    for number, item in enumerate(wanted.assignments):
+        field, row = f"assignments[{number}]", rows.get(item.node)
+        fault = _unfit(home, item.node, row, seen, field)
+        if fault is not None or row is None:
+            faults += [fault] if fault is not None else []
+            continue
+        seen.add(row.id)
+        before = roles_before.get(row.id, [])
+        changes.append(_Change(row, field, before, _after(wanted.mode, before, item.roles)))
+    for change in changes:
+        faults += _excluding(change, known)
+    faults += _too_many(connection, home, changes, known)
+    _refuse(home.name, faults, len(wanted.assignments))
+    made = [item for item in changes if _is_new(item, home.id)]
+    _refuse_what_would_be_lost(connection, home, made, known)
+    _write(connection, home, made)
+    revision = bump_revision(connection, home.id) if made else int(home.revision)
     names = {item.row.name for item in made}
     return BulkResult(
         environment=home.name,
@@ -255,37 +259,41 @@ def unassign(context: ServerContext, environment: str, wanted: BulkUnassignment)
         ConflictError: a deployment runs.
     """
     with context.database.transaction() as connection:
-        home = find_environment(connection, environment)
-        rows = find_nodes(connection, wanted.nodes)
-        faults: list[Finding] = []
-        leaving: dict[str, Row[Any]] = {}
-        for number, node in enumerate(wanted.nodes):
-            row, field = rows.get(node), f"nodes[{number}]"
-            fault = _unfit(home, node, row, set(leaving), field)
-            if row is None or fault is not None:
-                faults += [fault] if fault is not None else []
-            elif row.environment_id is None:
-                message, remedy = f"node {row.name} is not in environment {home.name}.", "'stoker nodes list' shows where it is."
-                faults.append(Finding(rule="W007", message=message, remedy=remedy, field=field))
-            else:
-                leaving[row.id] = row
-        _refuse(home.name, faults, len(wanted.nodes))
-        refuse_while_deploying(connection, home.id, home.name, f"taking out {_listed([row.name for row in leaving.values()])}")
-        present = [row for row in leaving.values() if not row.removing]
-        stays = deployed_nodes(connection, str(home.id), present)
-        before = roles_of_nodes(connection, str(home.id))
-        entries = []
-        for row in present:
-            roles = {"roles": before.get(row.id, [])}
-            after = {**roles, "removing": True} if row.id in stays else None
-            entries.append(audit.Entry(identity=row.id, name=row.name, before=roles, after=after))
-        audit.record_all(connection, "node.unassign", entries, environment=home.name)
-        release_nodes(connection, [row.id for row in present if row.id not in stays])
-        table = tables.nodes
-        if stays:
-            mark = update(table).where(table.c.id == bindparam("b_id")).values(removing=True)
-            connection.execute(mark, [{"b_id": identity} for identity in sorted(stays)])
-        revision = bump_revision(connection, home.id) if present else int(home.revision)
+        return unassign_in(connection, find_environment(connection, environment), wanted)
+
+
+def unassign_in(connection: Connection, home: Row[Any], wanted: BulkUnassignment) -> BulkResult:
+    """The same inside of a larger change, which is undone as a whole if this is refused."""
+    rows = find_nodes(connection, wanted.nodes)
+    faults: list[Finding] = []
+    leaving: dict[str, Row[Any]] = {}
+    for number, node in enumerate(wanted.nodes):
+        row, field = rows.get(node), f"nodes[{number}]"
+        fault = _unfit(home, node, row, set(leaving), field)
+        if row is None or fault is not None:
+            faults += [fault] if fault is not None else []
+        elif row.environment_id is None:
+            message, remedy = f"node {row.name} is not in environment {home.name}.", "'stoker nodes list' shows where it is."
+            faults.append(Finding(rule="W007", message=message, remedy=remedy, field=field))
+        else:
+            leaving[row.id] = row
+    _refuse(home.name, faults, len(wanted.nodes))
+    refuse_while_deploying(connection, home.id, home.name, f"taking out {_listed([row.name for row in leaving.values()])}")
+    present = [row for row in leaving.values() if not row.removing]
+    stays = deployed_nodes(connection, str(home.id), present)
+    before = roles_of_nodes(connection, str(home.id))
+    entries = []
+    for row in present:
+        roles = {"roles": before.get(row.id, [])}
+        after = {**roles, "removing": True} if row.id in stays else None
+        entries.append(audit.Entry(identity=row.id, name=row.name, before=roles, after=after))
+    audit.record_all(connection, "node.unassign", entries, environment=home.name)
+    release_nodes(connection, [row.id for row in present if row.id not in stays])
+    table = tables.nodes
+    if stays:
+        mark = update(table).where(table.c.id == bindparam("b_id")).values(removing=True)
+        connection.execute(mark, [{"b_id": identity} for identity in sorted(stays)])
+    revision = bump_revision(connection, home.id) if present else int(home.revision)
     names = {row.id: row.name for row in leaving.values()}
     changed = {row.id for row in present}
     return BulkResult(

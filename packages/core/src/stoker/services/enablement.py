@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, update
@@ -64,7 +65,17 @@ class _Manifest(msgspec.Struct):
     operating_systems: list[str] = []
 
 
-class _Candidate(msgspec.Struct):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that an environment shall have."""
+
+    plugin: str
+    version: str | None = None
+    """Which one; the one it has, or the one that is installed, if not given."""
+    settings: Document | None = None
+    """The whole settings document; the one it has if not given."""
+
+
+class Candidate(msgspec.Struct):
     """A plugin as it would be in the environment."""
 
     plugin: str
@@ -151,8 +162,59 @@ def enable(
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
+def candidates_for(
+    connection: Connection, environment_id: str, wanted: Sequence[Wanted]
+) -> tuple[list[Candidate], list[Finding]]:
+    """Plugins as they would be, and a finding for each that is not installed and each setting that does not fit.
+
+    Args:
+        connection: to the database.
+        environment_id: the environment's; empty for one that is not made yet.
+        wanted: all plugins that it shall have; their order does not matter.
+    """
+    present = _candidates(connection, environment_id)
+    found: list[Candidate] = []
+    findings: list[Finding] = []
+    for item in sorted(wanted, key=lambda item: item.plugin):
+        try:
+            candidate = _changed(connection, environment_id, present, item.plugin, item.version, item.settings)
+        except NotFoundError as error:
+            findings.append(Finding(rule="J002", plugin=item.plugin, field="plugins", message=error.detail, remedy=error.remedy))
+            continue
+        findings += candidate.looked.faults
+        found.append(candidate)
+    return found, findings
+
+
+def check_together(context: ServerContext, environment: str, candidates: list[Candidate], what: str) -> None:
+    """Raise ConflictError if plugins cannot be enabled together; all findings are given."""
+    _check_together(context, environment, candidates, what)
+
+
+def inputs_of(context: ServerContext, candidates: Sequence[Candidate]) -> list[PluginInput]:
+    """Candidates as planning would see them."""
+    return [_input(context, candidate) for candidate in candidates]
+
+
+def arrange(
+    context: ServerContext, connection: Connection, home: Row[tuple[object, ...]], candidates: Sequence[Candidate]
+) -> None:
+    """Let an environment have exactly these plugins, which were checked together, inside of a larger change.
+
+    Raises:
+        ConflictError: a running deployment would lose something.
+    """
+    present = {candidate.plugin: candidate for candidate in _candidates(connection, home.id)}
+    for candidate in candidates:
+        _refuse_what_would_be_lost(connection, home, list(present.values()), candidate)
+        _keep(context, connection, home, candidate)
+    for plugin in sorted(present.keys() - {candidate.plugin for candidate in candidates}):
+        if not present[plugin].removing:
+            _leave(connection, home, plugin)
+
+
 def _refuse_what_would_be_lost(
-    connection: Connection, home: Row[tuple[object, ...]], candidates: list[_Candidate], candidate: _Candidate
+    connection: Connection, home: Row[tuple[object, ...]], candidates: list[Candidate], candidate: Candidate
 ) -> None:
     """Other settings, and further plugins, concern the next plan only; a running deployment does not undo them."""
     old = next((other for other in candidates if other.plugin == candidate.plugin), None)
@@ -188,30 +250,35 @@ def disable(context: ServerContext, environment: str, plugin: str, *, if_match: 
     _check_together(context, home.name, rest, f"disabling plugin {plugin}")
     with context.database.transaction() as connection:
         _refuse_outdated_plugin(connection, if_match, home, plugin)
-        refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
-        before = _audited(connection, home.id, plugin)
-        gone = not plugin_was_deployed(connection, home.id, plugin)
-        after = None if gone else {**(before or {}), "state": "removing"}
-        audit.record(connection, "plugin.disable", plugin, plugin, environment=home.name, before=before, after=after)
-        if gone:
-            drop_plugin(connection, home.id, plugin)
+        if _leave(connection, home, plugin):
             return None
-        table = tables.environment_plugins
-        connection.execute(
-            update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing")
-        )
-        bump_revision(connection, home.id)
         return _one(connection, find_environment(connection, home.id), plugin)
+
+
+def _leave(connection: Connection, home: Row[tuple[object, ...]], plugin: str) -> bool:
+    """Let a plugin go, at once or with the next deployment; whether it is gone."""
+    refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
+    before = _audited(connection, home.id, plugin)
+    gone = not plugin_was_deployed(connection, home.id, plugin)
+    after = None if gone else {**(before or {}), "state": "removing"}
+    audit.record(connection, "plugin.disable", plugin, plugin, environment=home.name, before=before, after=after)
+    if gone:
+        drop_plugin(connection, home.id, plugin)
+        return True
+    table = tables.environment_plugins
+    connection.execute(update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing"))
+    bump_revision(connection, home.id)
+    return False
 
 
 def _changed(
     connection: Connection,
     environment_id: str,
-    candidates: list[_Candidate],
+    candidates: list[Candidate],
     plugin: str,
     version: str | None,
     given: Document | None,
-) -> _Candidate:
+) -> Candidate:
     old = next((candidate for candidate in candidates if candidate.plugin == plugin), None)
     row = find_plugin(connection, plugin, version or (old.version if old else None))
     kept = old.settings if old else {}
@@ -228,7 +295,7 @@ def _with_kept(given: Document, kept: Document) -> Document:
     return filled
 
 
-def _check_together(context: ServerContext, environment: str, candidates: list[_Candidate], what: str) -> None:
+def _check_together(context: ServerContext, environment: str, candidates: list[Candidate], what: str) -> None:
     inputs = [_input(context, candidate) for candidate in candidates if not candidate.removing]
     limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
     answer = context.wait(planning_process.run_in_process("check", msgspec.json.encode(inputs), limits))
@@ -251,13 +318,15 @@ def _audited(connection: Connection, environment_id: str, plugin: str) -> dict[s
 
 
 def _keep(
-    context: ServerContext, connection: Connection, home: Row[tuple[object, ...]], candidate: _Candidate
+    context: ServerContext, connection: Connection, home: Row[tuple[object, ...]], candidate: Candidate
 ) -> EnabledPluginView:
     environment_id, plugin = home.id, candidate.plugin
     find_plugin(connection, candidate.plugin, candidate.version)  # it may have been uninstalled while we checked
     store = SecretStore(connection, context.vault, environment_id, candidate.plugin)
     document = store.take_out(candidate.settings, candidate.looked)
     before = _audited(connection, environment_id, plugin)
+    if before == {"version": candidate.version, "state": "enabled", "settings": document}:
+        return _one(connection, find_environment(connection, environment_id), plugin)
     table = tables.environment_plugins
     connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == plugin))
     connection.execute(
@@ -277,7 +346,7 @@ def _keep(
     return _one(connection, find_environment(connection, environment_id), plugin)
 
 
-def _candidates(connection: Connection, environment_id: str) -> list[_Candidate]:
+def _candidates(connection: Connection, environment_id: str) -> list[Candidate]:
     return [
         _candidate(
             connection, environment_id, row.plugin, row, msgspec.json.decode(row.settings), removing=row.state == "removing"
@@ -294,9 +363,9 @@ def _candidate(
     document: Document,
     *,
     removing: bool,
-) -> _Candidate:
+) -> Candidate:
     looked = settings.look_through(plugin, settings_schema(row.manifest), document)
-    return _Candidate(
+    return Candidate(
         plugin=plugin,
         version=row.version,
         digest=row.digest,
@@ -337,7 +406,7 @@ def _one(connection: Connection, environment: object, plugin: str) -> EnabledPlu
     )
 
 
-def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
+def _input(context: ServerContext, candidate: Candidate) -> PluginInput:
     manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
     contributions = manifest.contributions
     templates: dict[str, str] = {}
@@ -365,7 +434,7 @@ def _input(context: ServerContext, candidate: _Candidate) -> PluginInput:
     )
 
 
-def _file(context: ServerContext, candidate: _Candidate, path: str) -> bytes | None:
+def _file(context: ServerContext, candidate: Candidate, path: str) -> bytes | None:
     """A file of the bundle; planning says what is wrong where there is none, with everything else that is."""
     try:
         return context.store.blob(candidate.plugin, candidate.version, path)
@@ -373,7 +442,7 @@ def _file(context: ServerContext, candidate: _Candidate, path: str) -> bytes | N
         return None
 
 
-def _text(candidate: _Candidate, path: str, data: bytes) -> str:
+def _text(candidate: Candidate, path: str, data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, exists
+from sqlalchemy import ColumnElement, Connection, exists
 
 from stoker.db import tables
 from stoker.db.environments import find_environment
 from stoker.db.facts import fact
-from stoker.db.nodes import roles_between
+from stoker.db.nodes import roles_between, roles_of_nodes
 from stoker.services.context import ServerContext
 from stoker.services.nodes import ALL_NODES, NodeView, view_of
 from stoker.services.windows import Part, Window, cut, look
@@ -41,6 +42,7 @@ class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ANY = NodeFilter()
+_AT_ONCE = 500
 
 
 def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY) -> Part[NodeView]:
@@ -58,6 +60,23 @@ def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY)
             return Part([])
         roles = roles_between(connection, rows[0].name, rows[-1].name)
         return Part([view_of(row, roles) for row in rows], last)
+
+
+def views_of_environment(connection: Connection, environment_id: str) -> list[NodeView]:
+    """All nodes of an environment by name, in the caller's transaction."""
+    table = tables.nodes
+    roles = roles_of_nodes(connection, environment_id)
+    rows = connection.execute(ALL_NODES.where(table.c.environment_id == environment_id))
+    return sorted((view_of(row, roles) for row in rows), key=lambda view: view.name)
+
+
+def views_of_names(connection: Connection, names: Sequence[str]) -> dict[str, NodeView]:
+    """Nodes by their names, without their roles, in the caller's transaction; those that are not there are left out."""
+    found: dict[str, NodeView] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        rows = connection.execute(ALL_NODES.where(tables.nodes.c.name.in_(names[start : start + _AT_ONCE])))
+        found.update((row.name, view_of(row, {})) for row in rows)
+    return found
 
 
 def _key(row: Any) -> tuple[str]:  # noqa: ANN401  a row

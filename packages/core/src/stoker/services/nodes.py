@@ -257,31 +257,36 @@ def change(context: ServerContext, key: str, wanted: NodeChange, *, if_match: st
         OutdatedEditError: it is in another state than ``if_match`` names.
     """
     with context.database.transaction() as connection:
-        row = find_node(connection, key)
-        refuse_outdated_node(connection, if_match, row)
-        values: dict[str, object] = {
-            name: value
-            for name in ("address", "port", "user", "sudo")
-            if (value := getattr(wanted, name)) is not msgspec.UNSET and value != getattr(row, name)
-        }
-        check_way(row.name, str(values.get("address", row.address)), str(values.get("user", row.user)))
-        if wanted.credential is not msgspec.UNSET:
-            if row.transport != "ssh":
-                raise InvalidInputError(f"node {row.name} is simulated and has no credential.", remedy="Leave it out.")
-            values["credential_id"] = find_credential(connection, wanted.credential)
-        if wanted.jump is not msgspec.UNSET:
-            values["jump_node_id"] = _jump(connection, row.id, row.name, wanted.jump)
-        if values:
-            if row.environment_id is not None:
-                home = find_environment(connection, row.environment_id)
-                refuse_while_deploying(connection, home.id, home.name, f"changing node {row.name}")
-                bump_revision(connection, home.id)
-            before = read_view(connection, row.id)
-            changed = update(tables.nodes).where(tables.nodes.c.id == row.id)
-            connection.execute(changed.values(status="new", status_reason="changed, not reached since", **values))
-            after = read_view(connection, row.id)
-            _record(connection, "node.change", after, before=way_of(before), after=way_of(after))
-        return read_view(connection, row.id)
+        refuse_outdated_node(connection, if_match, find_node(connection, key))
+        return change_in(connection, key, wanted)
+
+
+def change_in(connection: Connection, key: str, wanted: NodeChange) -> NodeView:
+    """The same inside of a larger change."""
+    row = find_node(connection, key)
+    values: dict[str, object] = {
+        name: value
+        for name in ("address", "port", "user", "sudo")
+        if (value := getattr(wanted, name)) is not msgspec.UNSET and value != getattr(row, name)
+    }
+    check_way(row.name, str(values.get("address", row.address)), str(values.get("user", row.user)))
+    if wanted.credential is not msgspec.UNSET:
+        if row.transport != "ssh":
+            raise InvalidInputError(f"node {row.name} is simulated and has no credential.", remedy="Leave it out.")
+        values["credential_id"] = find_credential(connection, wanted.credential)
+    if wanted.jump is not msgspec.UNSET:
+        values["jump_node_id"] = _jump(connection, row.id, row.name, wanted.jump)
+    if values:
+        if row.environment_id is not None:
+            home = find_environment(connection, row.environment_id)
+            refuse_while_deploying(connection, home.id, home.name, f"changing node {row.name}")
+            bump_revision(connection, home.id)
+        before = read_view(connection, row.id)
+        changed = update(tables.nodes).where(tables.nodes.c.id == row.id)
+        connection.execute(changed.values(status="new", status_reason="changed, not reached since", **values))
+        after = read_view(connection, row.id)
+        _record(connection, "node.change", after, before=way_of(before), after=way_of(after))
+    return read_view(connection, row.id)
 
 
 def way_of(view: NodeView | NewNode) -> dict[str, object]:

@@ -163,15 +163,20 @@ def _finding(override: OverrideInput, field: str, message: str, remedy: str) -> 
 
 def refuse_unfit(context: ServerContext, snapshot: Snapshot) -> None:
     """Raise InvalidInputError if overrides cannot take effect beside the snapshot's plugins."""
-    limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
-    answer = context.wait(planning_process.run_in_process("overrides", msgspec.json.encode(snapshot), limits))
-    findings = msgspec.json.decode(answer, type=list[Finding])
+    findings = unfit(context, snapshot)
     if findings:
         raise InvalidInputError(
             f"environment {snapshot.environment_name}: {'; '.join(finding.message for finding in findings[:5])}",
             remedy=findings[0].remedy,
             findings=findings,
         )
+
+
+def unfit(context: ServerContext, snapshot: Snapshot) -> list[Finding]:
+    """A finding for each override that cannot take effect beside the snapshot's plugins."""
+    limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
+    answer = context.wait(planning_process.run_in_process("overrides", msgspec.json.encode(snapshot), limits))
+    return msgspec.json.decode(answer, type=list[Finding])
 
 
 def _with(

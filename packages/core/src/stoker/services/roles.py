@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -39,6 +39,12 @@ class RoleView(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Manifest(msgspec.Struct):
     contributions: list[dict[str, object]] = []
+
+
+def roles_of_manifests(manifests: Iterable[str]) -> set[str]:
+    """The names of the roles that plugins bring."""
+    documents = (item for manifest in manifests for item in msgspec.json.decode(manifest, type=_Manifest).contributions)
+    return {str(document["name"]) for document in documents if document.get("point") == "roles"}
 
 
 def known_roles(connection: Connection, environment_id: str) -> dict[str, tuple[Role, str]]:

@@ -70,13 +70,16 @@ ACTIONS = {
     ("POST", "/api/session/links"): "session.make-link",
     ("POST", "/api/tokens"): "token.create",
     ("POST", "/api/users"): "user.add",
+    ("PUT", "/api/environments/{env}/document"): "environment.apply",
     ("PUT", "/api/environments/{env}/nodes/{node}"): "node.assign",
     ("PUT", "/api/environments/{env}/overrides"): "override.set",
     ("PUT", "/api/environments/{env}/plugins/{plugin}"): "plugin.enable",
     ("PUT", "/api/users/{user}/password"): "user.set-password",
 }
 """What the audit calls what a changing route does. A new route belongs here, with the action that its use case records."""
-UNTOLD: dict[tuple[str, str], str] = {}
+UNTOLD: dict[tuple[str, str], str] = {
+    ("POST", "/api/environments/{env}/document/diff"): "it compares, and changes nothing",
+}
 """Changing routes that leave no word in the audit, with the reason."""
 
 
