@@ -97,7 +97,7 @@ DOCUMENTS = {
 }
 
 
-ELSEWHERE = {("plugins", "show"), ("repositories", "list")}
+ELSEWHERE = {("plugins", "show"), ("releases", "list"), ("releases", "show"), ("repositories", "list")}
 """What is tried where there is something to show."""
 
 

@@ -137,4 +137,6 @@ def test_releases_are_listed_and_shown_at_the_command_line(simulation) -> None:
     assert "listed-1" in simulation.cli("releases", "list")
     assert [item["product"] for item in json.loads(simulation.cli("releases", "list", "--json"))["items"]] == ["listed"]
     assert "/etc/front.ini" in simulation.cli("releases", "show", "listed-1")
+    shown = json.loads(simulation.cli("releases", "show", "listed-1", "--json"))
+    assert [item["name"] for item in shown["services"]] == ["front"]
     assert "Did you mean" in simulation.cli("releases", "show", "listed1", status=2)
