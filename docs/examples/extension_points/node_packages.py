@@ -8,5 +8,7 @@ plugin = Plugin(
     contributions=[
         node_packages.NodePackages(roles=["*"], packages=["less", node_packages.Package("tmux", ">=3.0")]),
         node_packages.NodePackages(roles=["*"], packages=["procps-ng"], os_family="redhat"),
+        # Packages of its own: `stoker-plugin build` reads the files of the folder and lists them in the manifest.
+        node_packages.Repository(path="repository/debian"),
     ],
 )

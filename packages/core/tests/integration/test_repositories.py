@@ -137,6 +137,14 @@ def test_a_start_sweeps_leftovers_and_makes_anew_what_is_missing(server_context,
     assert server_context.repositories.signed_with("store", "1.0.0") == repositories.show_key(server_context).fingerprint
 
 
+def test_a_server_starts_though_a_repository_cannot_be_made(server_context, make_bundle, tool, monkeypatch, tmp_path, caplog):
+    plugins.install(server_context, carrying(make_bundle, [entry("tool", "1:2.0-3", tool)], {"tool.deb": tool}))
+    shutil.rmtree(server_context.config.repositories / "store")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    repositories.remake(server_context)
+    assert "store 1.0.0 are missing" in caplog.text
+
+
 def test_a_package_cannot_say_in_the_index_where_it_is_or_what_its_bytes_are(tmp_path):
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)

@@ -19,7 +19,7 @@ from stoker.db import tables
 from stoker.db.repository_keys import find_key, keep_key
 from stoker.domain.repository import RepositoryAccess
 from stoker.domain.snapshot import PluginInput
-from stoker.errors import InvalidInputError, NotFoundError
+from stoker.errors import InvalidInputError, NotFoundError, RepositoryError
 from stoker.plugin_host.openpgp import SigningKey
 from stoker.plugin_host.repositories import repositories_of
 from stoker.plugin_host.store import FILES
@@ -97,8 +97,12 @@ def remake(context: ServerContext) -> None:
     for row in carriers:
         if known is None or context.repositories.signed_with(row.name, row.version) != known.fingerprint:
             plugin = read_manifest(msgspec.json.decode(row.manifest, type=dict[str, object]))
-            context.repositories.make(plugin, context.store.folder(row.name, row.version) / FILES, _key(context))
-            _LOG.warning("the package repositories of plugin %s %s were missing and are made anew", row.name, row.version)
+            try:
+                context.repositories.make(plugin, context.store.folder(row.name, row.version) / FILES, _key(context))
+            except RepositoryError as error:  # the server is needed for other things, too
+                _LOG.error("the package repositories of plugin %s %s are missing: %s", row.name, row.version, error)
+            else:
+                _LOG.warning("the package repositories of plugin %s %s were missing and are made anew", row.name, row.version)
 
 
 def _key(context: ServerContext) -> SigningKey:
