@@ -12,7 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from stoker.api.openapi import problems
+from stoker.api.openapi import also_answers, problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.rights import ADMIN, OPERATOR
 from stoker.services import audit_views
@@ -26,7 +26,7 @@ Object: TypeAlias = Annotated[str, QueryParameter(description="The object's name
 Environment: TypeAlias = Annotated[str, QueryParameter(description="The environment's name, also of one that is gone.")]
 Since: TypeAlias = Annotated[float | None, QueryParameter(description="Entries of this moment and later.")]
 Until: TypeAlias = Annotated[float | None, QueryParameter(description="Entries before this moment.")]
-_KINDS = {"jsonl": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+_KINDS = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 _FILE = ResponseSpec(str, generate_examples=False, description="The entries, oldest first.", media_type="application/x-ndjson")
 
 
@@ -48,7 +48,7 @@ def list_audit(
     return page(request, audit_views.list_entries(context, window(request, limit, cursor, int), wanted))
 
 
-@get("/export", opt=ADMIN, sync_to_thread=False, responses={200: _FILE, **problems()})
+@get("/export", opt={**ADMIN, **also_answers("text/csv")}, sync_to_thread=False, responses={200: _FILE, **problems()})
 def export_audit(
     context: NamedDependency[ServerContext],
     form: Annotated[Format, QueryParameter(name="format", description="`jsonl`, or `csv` for spreadsheets.")] = "jsonl",

@@ -28,6 +28,7 @@ from stoker import __version__
 from stoker.api.problems import MEDIA_TYPE, Problem
 from stoker.api.rights import level_of
 
+_ALSO: Final = "also_answers"
 TOKEN: Final = "token"  # noqa: S105  the scheme's name
 SESSION: Final = "session"
 _MEANINGS: Final = {
@@ -112,6 +113,11 @@ def description() -> OpenAPIConfig:
     )
 
 
+def also_answers(*media_types: str) -> dict[str, object]:
+    """For a route's ``opt``: further content types of its answer."""
+    return {_ALSO: media_types}
+
+
 def with_access_levels(app: Litestar) -> dict[str, Any]:
     """The API's description with the access level of each operation, as ``x-access`` and in words."""
     document = app.openapi_schema.to_schema()
@@ -126,4 +132,20 @@ def with_access_levels(app: Litestar) -> dict[str, Any]:
                     operation["x-access"] = str(level)
                     said = "Needs no token." if level == "open" else f"Access level: {level}."
                     operation["description"] = f"{operation.get('description', '')}\n\n{said}".strip()
+                    for media_type in handler.opt.get(_ALSO, ()):
+                        content = operation["responses"]["200"]["content"]
+                        content[media_type] = next(iter(content.values()))
+    _mend_unions(document)
     return document
+
+
+def _mend_unions(part: object) -> None:
+    """A value may fit several members of a union, null any of them that takes everything: ``anyOf``, not ``oneOf``."""
+    if isinstance(part, dict):
+        if "oneOf" in part:
+            part["anyOf"] = part.pop("oneOf")
+        for inner in part.values():
+            _mend_unions(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _mend_unions(inner)
