@@ -20,8 +20,10 @@ import httpx
 import msgspec
 import pytest
 from litestar.testing import TestClient
+from sqlalchemy import select
 from stoker.app import build_app, build_context, open_vault
 from stoker.config import ServerConfig
+from stoker.db.tables import audit_log
 from stoker.services.context import ServerContext
 from stoker_sdk import Plugin
 from stoker_sdk.bundle import write_bundle
@@ -83,7 +85,7 @@ def client(server_context: ServerContext) -> Iterator[TestClient]:
         opened.headers["Authorization"] = f"Bearer {token}"
         if not _DESCRIBED:
             _DESCRIBED.update(opened.get("/api/openapi.json").json()["paths"])
-        opened.event_hooks["response"].append(_is_described)
+        opened.event_hooks["response"] += [_is_described, _is_audited(server_context)]
         yield opened
 
 
@@ -99,6 +101,30 @@ def _is_described(response: httpx.Response) -> None:
             known = operations[method]["responses"]
             assert str(response.status_code) in known or response.status_code == 500, (method, path, response.status_code)
             return
+
+
+_MAY_CHANGE_NOTHING = (
+    "PATCH /api/nodes/[^/]+",
+    "PUT /api/environments/[^/]+/nodes/[^/]+",
+    "POST /api/environments/[^/]+/nodes:(un)?assign",
+    "POST /api/plugins",
+)
+"""Requests that succeed without a change where everything is as they want it already; tests of their own look at the others."""
+
+
+def _is_audited(context: ServerContext) -> Callable[[httpx.Response], None]:
+    """Every change that any test makes is told in the audit, under the id of its request."""
+
+    def check(response: httpx.Response) -> None:
+        if response.request.method in ("GET", "HEAD", "OPTIONS") or not response.is_success:
+            return
+        with context.database.read() as connection:
+            told = select(audit_log.c.id).where(audit_log.c.request_id == response.headers["x-request-id"])
+            found = connection.execute(told).first()
+        place = f"{response.request.method} {response.request.url.path}"
+        assert found or any(re.fullmatch(pattern, place) for pattern in _MAY_CHANGE_NOTHING), f"{place} is not in the audit"
+
+    return check
 
 
 def _setting(url: str) -> str:
