@@ -104,6 +104,18 @@ def test_a_change_restarts_the_web_servers_one_by_one_and_loses_nothing(lab, cli
     assert {node for node, _ in changes(client, plan)[0]} == {FIRST, SECOND, THIRD}
 
 
+def test_a_web_server_that_does_not_come_back_is_told_and_nobody_notices(lab, client, nodes):
+    lab.run(SECOND, "echo 'nonsense;' >/etc/nginx/conf.d/by-hand.conf")
+    client.enable_plugin("site", "web-cluster", settings={"title": "Hello again", "keepalive": 8})
+    with Fetcher(nodes[BALANCER].address, ORIGIN, ["Hello"]) as origin:
+        _, ended = deploy(client, "site", state="degraded")
+    assert origin.failures == []
+    assert [(item["node"], item["task"]) for item in ended["failures"]] == [(SECOND, RESTART)]
+    lab.run(SECOND, "rm /etc/nginx/conf.d/by-hand.conf")
+    plan, _ = deploy(client, "site")
+    assert {node for node, _ in changes(client, plan)[1]} == {SECOND}
+
+
 def test_a_web_server_less_touches_it_and_the_balancer_alone(lab, client, nodes):
     client.unassign_node("site", SECOND)
     plan = client.create_plan("site")
