@@ -91,8 +91,9 @@ def refused(settings: ConnectionSettings, token: str) -> errors.UnauthorizedErro
     if settings.token:
         source = settings.token_source or "the client's settings"
         return errors.UnauthorizedError(
-            f"the server at {settings.server} does not know the token from {source}.",
-            remedy="Give the token of that server's admin-token file, or name the server that it belongs to with --server.",
+            f"the server at {settings.server} does not know the token from {source}, or it was revoked or has ended.",
+            remedy="Give one that is good there ('stoker tokens create --sign-in USER' makes it), "
+            "or name the server that it belongs to with --server.",
         )
     return errors.UnauthorizedError(
         f"the server at {settings.server} does not know the token in {file}.",
