@@ -139,6 +139,9 @@ def test_an_unreachable_node_and_one_that_refuses_us_fail_with_their_reason(simu
     assert "node away2: the node refuses the key" in outputs["away2"]
     assert "authorized_keys" in outputs["away2"]
     assert simulation.ran(deployment) == {("away3", "first"): 1}
+    listed = {item["node"]: item["output"] for item in simulation.client.attempts(deployment["id"])}
+    assert set(listed) == {"away1", "away2", "away3"}
+    assert "nobody answers" in listed["away1"]
 
 
 def test_a_dead_node_that_leaves_holds_nobody_up(simulation):

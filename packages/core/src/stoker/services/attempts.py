@@ -66,6 +66,7 @@ def list_attempts(context: ServerContext, deployment_id: str, window: Window, wa
     found: list[tuple[int, AttemptView]] = []
     with context.database.read() as connection:
         gone_on = deployments.find_deployment(connection, deployment_id).retry_of is not None
+        gone_on = gone_on or _some_never_began(connection, deployment_id)
         while len(found) <= window.limit:
             begun = _begun(connection, deployment_id, after, window.limit + 1, wanted, gone_on=gone_on)
             found += [item for item in _filled(connection, deployment_id, begun) if _fits(item[1], wanted.state)]
@@ -113,7 +114,8 @@ def _begun(
 ) -> list[tuple[int, _Place]]:
     """The first events of attempts after an event, by id.
 
-    That is the dispatch. Only where a deployment goes on from another one, some were dispatched by that one and ended here.
+    That is the dispatch. Only where a deployment goes on from another one, some were dispatched by that one and ended here; and
+    one whose node could not be connected to has an end alone.
     """
     table = events.c
     of = [table.deployment_id == deployment_id]
@@ -131,6 +133,14 @@ def _begun(
         )
         rows += connection.execute(picked_up)
     return sorted((int(row.id), _place(row)) for row in rows)[:count]
+
+
+def _some_never_began(connection: Connection, deployment_id: str) -> bool:
+    """Whether there are more ends than dispatches: somewhere the connection failed before anything was sent."""
+    table = events.c
+    ended, begun = (func.sum(case((table.kind == kind, 1), else_=0)) for kind in ("finished", "dispatched"))
+    counts = connection.execute(select(ended, begun).where(table.deployment_id == deployment_id)).one()
+    return (counts[0] or 0) > (counts[1] or 0)
 
 
 def _filled(connection: Connection, deployment_id: str, begun: Sequence[tuple[int, _Place]]) -> Iterator[tuple[int, AttemptView]]:
