@@ -19,6 +19,7 @@ from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.extension_points import config_files as files
 from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, releases, roles, services, tasks
 from stoker_sdk.extension_points import settings as settings_point
+from stoker_sdk.extension_points.components import Component, Group
 from stoker_sdk.extension_points.task_kinds import TaskKind
 from stoker_sdk.extension_points.task_patches import Extend, Replace, TaskPatch
 from stoker_sdk.manifest import manifest_schema, read_manifest, to_manifest
@@ -87,6 +88,8 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     files.Option: st.builds(files.Option, when=WHEN, path=TEXT, service=TEXT, key=TEXT, value=VALUE),
     files.ListItem: st.builds(files.ListItem, path=TEXT, key=TEXT, items=VALUE, after=NAMES, weight=st.integers(-9, 9)),
     files.WholeFile: st.builds(files.WholeFile, path=TEXT, content=VALUE, template=st.none() | TEXT),
+    Group: st.builds(Group, name=TEXT, title=TEXT, choose=st.sampled_from(["any", "one"]), releases=NAMES),
+    Component: st.builds(Component, name=TEXT, title=TEXT, requires=NAMES, conflicts=NAMES, default=st.booleans()),
     TaskKind: st.builds(
         TaskKind, name=TEXT, title=TEXT, executable=TEXT, parameters=st.dictionaries(TEXT, SCALAR | NAMES, max_size=3)
     ),

@@ -34,6 +34,7 @@ KIND = {
     "executable": "x.sh",
     "parameters": {"type": "object", "required": ["size"], "properties": {"size": {"type": "integer"}}},
 }
+COMPONENT = {"point": "components.component", "name": "storage:local", "title": "Local disks"}
 CUSTOM = {"point": "tasks.custom", "id": "k", "roles": ["*"], "kind": "shape"}
 INI = {"point": "config_files.file", "path": "/etc/x", "format": "ini"}
 
@@ -63,6 +64,12 @@ FAULTS: dict[str, tuple[str, list[dict[str, object]]]] = {
     "parameter that does not fit": ("Q007", [KIND, {**CUSTOM, "parameters": {"size": "x"}}]),
     "parameter that is missing": ("Q007", [KIND, CUSTOM]),
     "parameter with an unknown setting": ("X003", [KIND, {**CUSTOM, "parameters": {"size": {"$cel": "settings.colour"}}}]),
+    "component without a group": ("W001", [{**COMPONENT, "name": "local"}]),
+    "component that requires no name": ("W001", [{**COMPONENT, "requires": ["a b"]}]),
+    "component against itself": ("W002", [{**COMPONENT, "requires": ["storage:local"]}]),
+    "component with a condition": ("W003", [{**COMPONENT, "when": "true"}]),
+    "group in capitals": ("W001", [{"point": "components.group", "name": "Storage", "title": "Storage"}]),
+    "component of no release": ("P009", [{**COMPONENT, "releases": [">=1"]}]),
     "syntax": ("X001", [{**OPTION, "value": {"$cel": "1 +"}}]),
     "unknown variable": ("X002", [{**OPTION, "value": {"$cel": "colour"}}]),
     "unknown setting": ("X003", [{**OPTION, "value": {"$cel": "settings.colour"}}]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from stoker_sdk import Dependency, Plugin, ref
-from stoker_sdk.extension_points import config_files, health_checks, node_packages, roles, settings, tasks
+from stoker_sdk.extension_points import components, config_files, health_checks, node_packages, roles, settings, tasks
 from stoker_sdk.model.contribution import Contribution
 
 from stoker_plugin_ntp.time_settings import TimeSettings
@@ -99,6 +99,16 @@ _CHECKS: Final[tuple[Contribution, ...]] = (
     ),
 )
 
+_CHOICE: Final[tuple[Contribution, ...]] = (
+    components.Group(name="time", title="Time", description="Where the nodes take their time from."),
+    components.Component(
+        name="time:ntp",
+        title="Time servers of the environment's own",
+        description="chrony on every node; some nodes serve the others.",
+        default=True,
+    ),
+)
+
 plugin = Plugin(
     name="ntp",
     version="1.0.0",
@@ -107,6 +117,7 @@ plugin = Plugin(
     license="Apache-2.0",
     contributions=(
         settings.Settings.from_model(TimeSettings),
+        *_CHOICE,
         *_ROLES,
         node_packages.NodePackages(roles=BOTH, packages=("chrony",)),
         *_CONFIGURATION,

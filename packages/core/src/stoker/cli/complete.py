@@ -79,6 +79,7 @@ users = _asking(lambda client, ctx: (found["name"] for found in client.users()))
 tokens = _asking(lambda client, ctx: (found["name"] for found in client.tokens()))
 plugins = _asking(lambda client, ctx: (found["name"] for found in client.plugins()))
 plugin_versions = _asking(lambda client, ctx: (f"{found['name']}={found['version']}" for found in client.plugins()))
+components = _asking(lambda client, ctx: (found["name"] for found in client.components()["items"]))
 releases = _asking(lambda client, ctx: (found["name"] for found in client.releases()))
 enabled_plugins = _in_environment(
     lambda client, environment: (found["name"] for found in client.environment_plugins(environment))

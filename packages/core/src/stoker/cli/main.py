@@ -22,6 +22,7 @@ BAD_INPUT = 2
 COMMANDS = {
     "serve": Lazy("stoker.cli.serve", "serve", "Run the server in the foreground."),
     "plugins": Lazy("stoker.cli.plugins", "plugins", "Install, list and uninstall plugins."),
+    "components": Lazy("stoker.cli.components", "components", "What can be chosen when an environment is made."),
     "releases": Lazy("stoker.cli.releases", "releases", "Products that installed plugins bring."),
     "repositories": Lazy("stoker.cli.repositories", "repositories", "Package repositories of plugins, and their key."),
     "env": Lazy("stoker.cli.environments", "env", "Environments: plugins, settings, nodes, checks."),

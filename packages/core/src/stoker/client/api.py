@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from stoker.client import component_documents
 from stoker.client import documents as doc
 from stoker.client.environment_documents import AppliedDocument, DifferencesDocument
 from stoker.client.fleet import FleetRequests
@@ -49,6 +50,15 @@ class StokerClient(Following, FleetRequests, PeopleRequests):
     def uninstall_plugin(self, name: str, version: str) -> None:
         """Remove a version that no environment uses."""
         self._send("DELETE", f"/api/plugins/{_q(name)}/{_q(version)}")
+
+    def components(self, release: str = "") -> component_documents.ComponentsDocument:
+        """What can be chosen when an environment is made."""
+        return self._one(component_documents.ComponentsDocument, "GET", "/api/components", query={"release": release or None})
+
+    def choice(self, chosen: Sequence[str], release: str = "") -> component_documents.ChoiceDocument:
+        """What follows from choosing components."""
+        query = {"chosen": list(chosen), "release": release or None}
+        return self._one(component_documents.ChoiceDocument, "GET", "/api/components/choice", query=query)
 
     def releases(self) -> list[doc.ReleaseDocument]:
         """The releases that installed plugins bring."""

@@ -87,7 +87,11 @@ class Requests:
             path,
             content=data,
             headers=headers,
-            params={key: _text(value) for key, value in (query or {}).items() if value not in (None, "")},
+            params={
+                key: [_text(item) for item in value] if isinstance(value, list) else _text(value)
+                for key, value in (query or {}).items()
+                if value not in (None, "")
+            },
             timeout=self.settings.timeout if timeout is None else timeout,
         )
         response = self._answer_to(request)

@@ -26,6 +26,7 @@ from stoker.db.plugins import environments_using, find_plugin
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.services import audit, repositories
+from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
 from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
@@ -99,6 +100,7 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
             return show(context, name, version), False
         with context.database.read() as connection:
             refuse_clashes(connection, bundle.plugin)
+            refuse_contradictions(connection, bundle.plugin)
         context.store.install(bundle)
         try:
             repositories.make(context, bundle)
