@@ -42,9 +42,11 @@ def plan(client: StokerClient, given: str | None, in_environment: str | None) ->
 
 
 def deployment(client: StokerClient, given: str | None, in_environment: str | None) -> str:
-    """The deployment that is named, else the latest of the environment."""
+    """The deployment that is named, else the latest of the environment, which may be named in its place."""
     if given and given != "latest":
-        return given
+        if given not in {name for found in client.environments() for name in (found["name"], found["id"])}:
+            return given
+        in_environment = given
     chosen = environment(client, in_environment)
     known = client.deployments(chosen)
     if not known:

@@ -1,16 +1,22 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""``stoker deployments``: list, show, watch, attempts, stop, retry, answer."""
+"""``stoker deployments``: list, show, watch, attempts, stop, retry, diff, answer."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from stoker.cli import choose, complete, output
+from stoker.cli.environment_files import MARKS, show_changes
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.cli.watching import follow, follow_silently, tell_end
 from stoker.client import FINAL_STATES
+
+if TYPE_CHECKING:
+    from stoker.client.day_two import NamedDifferenceDocument
 
 _deployment = click.argument("deployment", metavar="DEPLOYMENT", shell_complete=complete.deployments)
 _latest = click.argument("deployment", metavar="[DEPLOYMENT]", required=False, shell_complete=complete.deployments)
@@ -151,34 +157,75 @@ def attempts(deployment: str | None, environment: str | None, node: str, task: s
 
 
 @deployments.command()
-@_deployment
+@_latest
+@_environment
 @output.json_option
-def stop(deployment: str, as_json: bool) -> None:
-    """Let what runs come to its end, and start nothing more.
+def stop(deployment: str | None, environment: str | None, as_json: bool) -> None:
+    """Let what runs come to its end, and start nothing more; of an environment, the deployment that runs.
 
     Examples:
+      stoker deployments stop lab
       stoker deployments stop 81c0de
     """
-    found = connect().stop_deployment(deployment)
-    output.answer(found, f"deployment {deployment} stops when the tasks that run now have ended", as_json)
+    client = connect()
+    chosen = choose.deployment(client, deployment, environment)
+    found = client.stop_deployment(chosen)
+    output.answer(found, f"deployment {chosen} stops when the tasks that run now have ended", as_json)
 
 
 @deployments.command()
-@_deployment
+@_latest
+@_environment
 @click.option("--watch/--detach", "watching", default=True, show_default="watch", help="Follow it to its end, or return at once.")
 @output.json_option
-def retry(deployment: str, watching: bool, as_json: bool) -> int:
-    """Go on from what failed.
+def retry(deployment: str | None, environment: str | None, watching: bool, as_json: bool) -> int:
+    """Go on from what failed; of an environment, in its latest deployment.
 
     Examples:
+      stoker deployments retry lab
       stoker deployments retry 81c0de
     """
     client = connect()
-    started = client.retry_deployment(deployment)
+    chosen = choose.deployment(client, deployment, environment)
+    started = client.retry_deployment(chosen)
     if as_json and watching:
         return follow_silently(client, started)
-    output.answer(started, f"deployment {started['id']} goes on from what failed in {deployment}", as_json)
+    output.answer(started, f"deployment {started['id']} goes on from what failed in {chosen}", as_json)
     return follow(client, started) if watching else 0
+
+
+@deployments.command()
+@click.argument("before", metavar="BEFORE", shell_complete=complete.deployments)
+@click.argument("after", metavar="AFTER", shell_complete=complete.deployments)
+@output.json_option
+def diff(before: str, after: str, as_json: bool) -> int:
+    """Say what changed from one deployment to another of the same environment. Exits 0 if nothing, 1 if something.
+
+    Examples:
+      stoker deployments diff 81c0de 9ab3f1
+    """
+    found = connect().compare_deployments(before, after)
+    same = not any((found["environment"], found["files"], found["packages"], found["tasks"]))
+    if as_json:
+        output.write_json(found)
+        return 0 if same else 1
+    if found["note"]:
+        output.say(found["note"], "yellow")
+    show_changes(found["environment"])
+    for file in found["files"]:
+        details = f" ({file['note']})" if file.get("note") else ""
+        mark, colour = MARKS[file["kind"]]
+        output.say(f"{mark} {file['path']} on {output.names(file['nodes'])}{details}", colour)
+        for line in file.get("diff", "").splitlines()[2:]:
+            output.say(f"    {line}", {"+": "green", "-": "red", "@": "bright_black"}.get(line[:1], ""))
+    for word in ("packages", "tasks"):
+        items: list[NamedDifferenceDocument] = found["packages"] if word == "packages" else found["tasks"]
+        for item in items:
+            mark, colour = MARKS[item["kind"]]
+            output.say(f"{mark} {word[:-1]} {item['name']} on {output.names(item['nodes'])}", colour)
+    if same:
+        output.say("Nothing differs.", "green")
+    return 0 if same else 1
 
 
 @deployments.command()

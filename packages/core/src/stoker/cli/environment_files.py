@@ -20,7 +20,7 @@ from stoker.errors import InvalidInputError
 if TYPE_CHECKING:
     from stoker.client.environment_documents import ChangeDocument
 
-_MARKS = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
+MARKS = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red")}
 
 _environment = click.argument("environment", metavar="ENV", shell_complete=complete.environments)
 
@@ -115,7 +115,7 @@ def apply(file: Path, environment: str | None, secrets: tuple[str, ...], dry_run
 def show_changes(changes: Iterable[ChangeDocument]) -> None:
     """Changes line by line, in colour."""
     for change in changes:
-        mark, colour = _MARKS[change["kind"]]
+        mark, colour = MARKS[change["kind"]]
         values = [in_words(change[side]) for side in ("before", "after") if _has(change, side)]
         output.say(f"{mark} {change['place']}: {' -> '.join(values)}", colour)
 

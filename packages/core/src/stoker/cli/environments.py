@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, choose, complete, enabling, environment_files, output, overrides
+from stoker.cli import asking, choose, complete, drift, enabling, environment_files, output, overrides
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -27,7 +27,7 @@ def env() -> None:
     """Environments: one cluster each, with its plugins, settings and nodes."""
 
 
-for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override, *_FILES):
+for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override, drift.drift, *_FILES):
     env.add_command(_command)
 
 
@@ -181,15 +181,21 @@ def assign(environment: str, node: str, roles: tuple[str, ...], as_json: bool) -
 @env.command()
 @_environment
 @click.argument("node", shell_complete=complete.environment_nodes)
+@click.option("--lost", is_flag=True, help="It is dead: forget at once what was brought to it, and run nothing there.")
+@click.option("--force", is_flag=True, help="With --lost: do not ask the node whether it answers.")
 @output.json_option
-def unassign(environment: str, node: str, as_json: bool) -> None:
+def unassign(environment: str, node: str, lost: bool, force: bool, as_json: bool) -> None:
     """Take a node out; the next deployment removes what was brought to it.
 
     Examples:
       stoker env unassign lab n1
+      stoker env unassign lab n1 --lost
     """
-    found = connect().unassign_node(environment, node)
-    output.answer(found, f"{node} leaves {environment}", as_json)
+    if force and not lost:
+        raise InvalidInputError("--force goes with --lost.", remedy="Without --lost nothing needs to be forced.")
+    client = connect()
+    found = client.lose_node(environment, node, force=force) if lost else client.unassign_node(environment, node)
+    output.answer(found, f"{node} is forgotten in {environment}" if lost else f"{node} leaves {environment}", as_json)
 
 
 @env.command()

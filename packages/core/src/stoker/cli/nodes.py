@@ -187,6 +187,26 @@ def remove(names: tuple[str, ...], as_json: bool) -> None:
     output.answer({"nodes": gone, "removed": True}, f"removed {output.plural(len(gone), 'node')}: {output.names(gone)}", as_json)
 
 
+@nodes.command()
+@click.argument("old", metavar="OLD", shell_complete=complete.nodes)
+@click.argument("new", metavar="NEW", shell_complete=complete.nodes)
+@click.option("--lost", is_flag=True, help="OLD is dead: forget at once what was brought to it.")
+@click.option("--force", is_flag=True, help="With --lost: do not ask OLD whether it answers.")
+@output.json_option
+def replace(old: str, new: str, lost: bool, force: bool, as_json: bool) -> None:
+    """Let the free node NEW take the place of OLD: its roles, and what it is primary for.
+
+    OLD leaves with the next deployment. The environment's secrets stay.
+
+    Examples:
+      stoker nodes replace n1 n7
+      stoker nodes replace n1 n7 --lost
+    """
+    found = connect().replace_node(old, new, lost=lost, force=force)
+    text = f"{new} is {', '.join(found.get('roles') or []) or 'there'} in {found.get('environment')} instead of {old}"
+    output.answer(found, text, as_json)
+
+
 @nodes.command("forget-host-key")
 @click.argument("node", shell_complete=complete.nodes)
 @output.json_option

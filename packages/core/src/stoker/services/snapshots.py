@@ -90,7 +90,7 @@ def gather(context: ServerContext, environment: str) -> Gathered:
     with context.database.read() as connection:
         stored = read_stored(context, connection, environment)
         refuse_incomplete(connection, stored.snapshot.environment_id, stored.snapshot.environment_name)
-    return context.wait(_gather(context, stored))
+    return context.wait(look(context, stored))
 
 
 def refuse_incomplete(connection: Connection, environment_id: str, name: str) -> None:
@@ -104,7 +104,8 @@ def refuse_incomplete(connection: Connection, environment_id: str, name: str) ->
         )
 
 
-async def _gather(context: ServerContext, stored: Gathered) -> Gathered:
+async def look(context: ServerContext, stored: Gathered) -> Gathered:
+    """Look at all nodes, and close the snapshot; nodes that do not answer say why."""
     known = {node.id: (node.facts, stored.facts_at[node.id]) for node in stored.snapshot.nodes}
     watchers = Watchers(context, stored.targets)
     try:

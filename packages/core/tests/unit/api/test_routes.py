@@ -55,6 +55,7 @@ ACTIONS = {
     ("POST", "/api/environments"): "environment.create",
     ("POST", "/api/environments/{env}/checks"): "environment.check",
     ("POST", "/api/environments/{env}/deployments"): "deployment.start",
+    ("POST", "/api/environments/{env}/nodes/{node}/lost"): "node.lose",
     ("POST", "/api/environments/{env}/plans"): "plan.create",
     ("POST", "/api/plans/{plan}/dry-run"): "plan.dry-run",
     ("POST", "/api/environments/{env}/nodes:assign"): "node.assign",
@@ -64,6 +65,7 @@ ACTIONS = {
     ("POST", "/api/nodes:remove"): "node.remove",
     ("POST", "/api/nodes/{node}/forget-host-key"): "node.forget-host-key",
     ("POST", "/api/nodes/{node}/refresh"): "node.refresh",
+    ("POST", "/api/nodes/{node}/replace"): "node.replace",
     ("POST", "/api/plugins"): "plugin.install",
     ("POST", "/api/session"): "session.begin",
     ("POST", "/api/session/link"): "session.begin",
@@ -78,6 +80,7 @@ ACTIONS = {
 }
 """What the audit calls what a changing route does. A new route belongs here, with the action that its use case records."""
 UNTOLD: dict[tuple[str, str], str] = {
+    ("POST", "/api/environments/{env}/drift"): "it looks, and changes nothing",
     ("POST", "/api/environments/{env}/document/diff"): "it compares, and changes nothing",
 }
 """Changing routes that leave no word in the audit, with the reason."""
