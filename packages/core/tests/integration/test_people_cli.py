@@ -7,6 +7,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 
 import httpx
@@ -51,6 +53,35 @@ def test_no_password_on_the_command_line_or_without_a_terminal(simulation):
     assert "--password-file" in simulation.cli("users", "add", "nobody", status=2)
     assert "no such option" in simulation.cli("users", "add", "nobody", "--password", "x", status=2).lower()
     assert "nothing to change" in simulation.cli("users", "set", "nobody", status=2)
+
+
+def typed(simulation, *words, answers):
+    """What a command says at a terminal where a person types answers, one for each prompt."""
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(
+        simulation.command(*words), env=simulation.surroundings(), start_new_session=True, **streams
+    ) as process:
+        os.close(theirs)
+        said, waiting = b"", list(answers)
+        try:
+            while chunk := os.read(ours, 65536):
+                said += chunk
+                if waiting and chunk.rstrip().endswith(b":"):
+                    os.write(ours, f"{waiting.pop(0)}\n".encode())
+        except OSError:
+            pass  # the other side is closed: that is the end
+        os.close(ours)
+        return process.wait(60), said.decode()
+
+
+def test_a_password_is_asked_for_and_not_shown(simulation, user):
+    new = "typed at a terminal"
+    status, said = typed(simulation, "users", "passwd", user, answers=[new, "something else", new, new])
+    assert status == 0, said
+    assert "do not match" in said
+    assert "set the password" in said
+    assert new not in said
 
 
 def test_a_person_makes_a_token_with_their_password(simulation, secret, user):
