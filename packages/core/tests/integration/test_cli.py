@@ -84,6 +84,8 @@ LISTINGS = {
     "env check": f"env check {NAME}",
     "env override list": f"env override list {NAME}",
     "fleet status": "fleet status",
+    "tokens list": "tokens list",
+    "audit list": "audit list",
 }
 DOCUMENTS = {
     "env show": f"env show {NAME}",
@@ -97,7 +99,7 @@ DOCUMENTS = {
 }
 
 
-ELSEWHERE = {("plugins", "show"), ("releases", "list"), ("releases", "show"), ("repositories", "list")}
+ELSEWHERE = {("plugins", "show"), ("releases", "list"), ("releases", "show"), ("repositories", "list"), ("users", "list")}
 """What is tried where there is something to show."""
 
 
@@ -131,8 +133,8 @@ def test_help_has_examples_and_listings_have_json(words, command):
         assert " ".join(words) in {**LISTINGS, **DOCUMENTS} or words in ELSEWHERE
 
 
-SILENT = {("serve",), ("completion",), ("lab", "ssh")}
-"""Commands that answer nothing: a process that runs, code for a shell, a login."""
+SILENT = {("serve",), ("completion",), ("lab", "ssh"), ("audit", "export")}
+"""Commands that answer nothing: a process that runs, code for a shell, a login, a file."""
 EVERY = [pytest.param(words, command, id=" ".join(words)) for words, command in commands()]
 
 
