@@ -20,6 +20,8 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "data/repositories"
     (folder / "motd/1.0/debian/pool").mkdir(parents=True)
     (folder / "motd/1.0/debian/InRelease").write_text("signed\n")
+    (folder / "motd/1!2.0/debian").mkdir(parents=True)
+    (folder / "motd/1!2.0/debian/InRelease").write_text("signed\n")
     (folder / "motd/1.0/debian/Packages").write_bytes(b"")
     (folder / "motd/1.0/debian/pool/large_1:2.0~a+b_all.deb").write_bytes(b"x" * 700_000)
     (tmp_path / "data/admin-token").write_text("secret\n")
@@ -39,6 +41,7 @@ async def test_files_are_given_whole_and_known_ones_are_not_sent_again(root, tmp
         large = await client.get("/repositories/motd/1.0/debian/pool/large_1:2.0~a+b_all.deb")
         assert len(large.content) == 700_000
         assert (await client.get("/repositories/motd/1.0/debian/Packages")).content == b""
+        assert (await client.get("/repositories/motd/1!2.0/debian/InRelease")).text == "signed\n"
         head = await client.head("/repositories/motd/1.0/debian/InRelease")
         assert (head.headers["content-length"], head.content) == ("7", b"")
         since = {"If-Modified-Since": found.headers["last-modified"]}

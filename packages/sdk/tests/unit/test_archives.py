@@ -228,3 +228,11 @@ def test_two_files_of_one_package_and_too_many_are_refused():
 
 def test_the_condition_belongs_to_the_packages():
     assert not list(NodePackages(roles=["*"], packages=["hello"], when=True).check())
+
+
+def test_a_family_has_one_repository():
+    two = [Repository(path=path, packages=[RepositoryPackage(**ENTRY)]) for path in ("one", "two")]
+    plugin = Plugin(name="greeting", version="1", title="x", contributions=two)
+    assert [finding.rule for finding in check_plugin(plugin)] == ["A013"]
+    other = Repository(path="two", os_family="redhat", packages=[RepositoryPackage(**{**ENTRY, "file": "hello.rpm"})])
+    assert check_plugin(Plugin(name="greeting", version="1", title="x", contributions=[two[0], other])) == []

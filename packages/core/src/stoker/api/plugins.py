@@ -39,7 +39,7 @@ THERE = ResponseSpec(PluginView, generate_examples=False, description="This bund
     "/",
     request_max_body_size=None,
     opt=ADMIN,
-    responses={HTTP_200_OK: THERE, **problems(409, 413, 422)},
+    responses={HTTP_200_OK: THERE, **problems(409, 413, 422, 503)},
     operation_class=BytesOperation,
 )
 async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:

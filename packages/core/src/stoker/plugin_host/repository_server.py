@@ -22,7 +22,7 @@ from stoker.errors import ConfigurationError
 
 PREFIX: Final = "repositories"
 _PIECE: Final = 256 * 1024
-_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:@-]*")
+_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:@!-]*")
 _PROXIED: Final = re.compile(r"https?://[^/]*")
 
 Scope: TypeAlias = dict[str, Any]

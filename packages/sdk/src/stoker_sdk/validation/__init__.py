@@ -21,6 +21,7 @@ from stoker_sdk.validation.options import check_options
 from stoker_sdk.validation.patches import check_patches
 from stoker_sdk.validation.places import check_files, check_paths
 from stoker_sdk.validation.project import check_project
+from stoker_sdk.validation.repositories import check_repositories
 from stoker_sdk.validation.selectors import check_selectors
 from stoker_sdk.validation.services import check_services
 from stoker_sdk.validation.settings import check_settings
@@ -50,7 +51,7 @@ def check_plugin(plugin: Plugin, folder: Path | None = None, *, try_defaults: bo
         found = [*contribution.check(), *check_expressions(plugin, contribution), *check_paths(contribution)]
         findings += [msgspec.structs.replace(finding, contribution=contribution.label) for finding in found]
     findings += [*check_options(plugin), *check_services(plugin), *check_tasks(plugin), *check_patches(plugin)]
-    findings += [*check_kinds(plugin, try_values=try_defaults), *check_selectors(plugin)]
+    findings += [*check_kinds(plugin, try_values=try_defaults), *check_selectors(plugin), *check_repositories(plugin)]
     if folder is not None:
         findings += [*check_files(plugin, folder), *check_project(plugin, folder)]
     if folder is not None and (folder / YAML).is_file():
