@@ -23,13 +23,15 @@ PROXY=
 REPOSITORIES=
 own() {
   for x in $OWN; do
-    if [ "$FAMILY" = redhat ]; then
-      [ -e "/etc/yum.repos.d/$x.repo" ] && REPOSITORIES="$REPOSITORIES $x"
-    elif [ -e "/etc/apt/sources.list.d/$x.sources" ]; then
+    if [ "$FAMILY" = redhat ] && [ -e "/etc/yum.repos.d/$x.repo" ]; then
+      REPOSITORIES="$REPOSITORIES $x"
+    elif [ "$FAMILY" = debian ] && [ -e "/etc/apt/sources.list.d/$x.sources" ]; then
       mkdir -p "$FOLDER/own" "$FOLDER/sources"
       sed 's/^Enabled: no$/Enabled: yes/' "/etc/apt/sources.list.d/$x.sources" >"$FOLDER/own/$x.sources" || exit 1
       cp "$FOLDER/own/$x.sources" "$FOLDER/sources/" || exit 1
       REPOSITORIES="$REPOSITORIES $x"
+    else
+      echo "the repository $x is not known here: the task 'repository' of its plugin has not run on this node"
     fi
   done
   [ -n "$REPOSITORIES" ] && [ "$FAMILY" = debian ] || return 0
