@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from litestar.testing import TestClient
+from stoker.api import rights
 from stoker.api.rights import level_of
 from stoker.app import build_app, routers
 from stoker.domain.access import AccessLevel
+from stoker.domain.actor import acting_as
 from stoker.services.context import ServerContext
+from stoker.services.identities import digest_of
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -110,3 +114,24 @@ def test_the_description_names_the_level_of_each_operation(server_context: Serve
     assert document["paths"]["/api/plugins"]["post"]["x-access"] == "admin"
     assert "Access level: admin." in document["paths"]["/api/plugins"]["post"]["description"]
     assert build_app(server_context).openapi_schema.components.security_schemes.keys() == {"token", "session"}
+
+
+def test_an_open_stream_ends_with_the_rights_of_its_reader(client: TestClient, people, server_context, monkeypatch) -> None:
+    monkeypatch.setattr(rights, "LOOK_AGAIN_SECONDS", 0)
+    token = people["viewer"]["Authorization"].removeprefix("Bearer ")
+    reader = server_context.identities.look_up("token", digest_of(token))
+
+    async def pieces():
+        while True:
+            yield b"piece"
+
+    async def read() -> int:
+        with acting_as(reader):
+            count = 0
+            async for _ in rights.while_allowed(server_context, pieces()):
+                count += 1
+                if count == 3:
+                    await asyncio.to_thread(client.patch, "/api/users/viewer", json={"disabled": True})
+            return count
+
+    assert asyncio.run(asyncio.wait_for(read(), 30)) == 3

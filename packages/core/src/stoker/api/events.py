@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from litestar.response import Stream
 from sqlalchemy import Row
 
 from stoker.api.openapi import problems
+from stoker.api.rights import while_allowed
 from stoker.db import deployments
 from stoker.services.context import ServerContext
 
@@ -33,7 +34,9 @@ async def follow_events(
     """Events after ``Last-Event-ID``; the stream ends after the event with which the deployment ends."""
     await asyncio.to_thread(_state, context, deployment)
     return Stream(
-        _stream(context, deployment, last_event_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        while_allowed(context, _stream(context, deployment, last_event_id)),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
     )
 
 
@@ -48,7 +51,7 @@ def _read(context: ServerContext, deployment: str, last: int) -> tuple[list[Row[
         return deployments.events_after(connection, deployment, last, limit=_BATCH), ended
 
 
-async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncIterator[bytes]:
+async def _stream(context: ServerContext, deployment: str, last: int) -> AsyncGenerator[bytes, None]:
     with context.feed.listen(deployment) as changed:
         while True:
             changed.clear()

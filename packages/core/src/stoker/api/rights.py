@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, Literal
 
 from litestar.connection import ASGIConnection
@@ -26,6 +28,9 @@ OWN: Final[Mapping[str, object]] = {"access": AccessLevel.VIEWER, "own": True}
 """``opt`` of a route about the caller's own session, tokens or password; the service refuses other people's."""
 OPEN: Final[Mapping[str, object]] = {"access": "open"}
 """``opt`` of a route that needs no token; the door must know it, too."""
+
+LOOK_AGAIN_SECONDS: Final = 5.0
+"""How often it is looked whether a stream's reader still may."""
 
 Level = AccessLevel | Literal["open"]
 
@@ -62,6 +67,18 @@ def guard(context: ServerContext) -> Callable[[ASGIConnection[Any, Any, Any, Any
             await asyncio.to_thread(_refuse_other_environments, context, connection.path_params, who)
 
     return check
+
+
+async def while_allowed(context: ServerContext, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """A stream's pieces, until who asked for it would not be let in any more; then the client asks anew, and is told."""
+    who, looked = actor.current(), time.monotonic()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if time.monotonic() - looked >= LOOK_AGAIN_SECONDS:
+                if not await asyncio.to_thread(context.identities.stands, who):
+                    return
+                looked = time.monotonic()
+            yield piece
 
 
 def _refuse_other_environments(context: ServerContext, parameters: Mapping[str, object], who: actor.Actor) -> None:

@@ -68,6 +68,18 @@ class Identities:
                 self._known[kind, digest] = (actor, self._clock() + REMEMBERED_SECONDS)
         return actor
 
+    def stands(self, who: Actor) -> bool:
+        """Whether somebody who came in long ago would still be let in: for answers that take long."""
+        now = time.time()
+        with self._database.read() as connection:
+            if who.session_id:
+                digest = connection.execute(select(sessions.c.sha256).where(sessions.c.id == who.session_id)).scalar()
+                return digest is not None and _session(connection, digest, now) is not None
+            if who.token_id:
+                digest = connection.execute(select(tokens.c.sha256).where(tokens.c.id == who.token_id)).scalar()
+                return digest is not None and _token(connection, digest, now) is not None
+        return True
+
     def forget(self) -> None:
         """Look everybody up anew: somebody's rights have changed."""
         with self._lock:
