@@ -33,8 +33,13 @@ ANSIBLE = "ansible-core>=2.19,<2.20"
 
 
 @contextmanager
-def servers(count: int) -> Iterator[Path]:
-    """So many sshd on loopback ports of their own; the folder has ``ports.json`` and ``key``."""
+def servers(count: int, own: str = "") -> Iterator[Path]:
+    """So many sshd on loopback ports of their own; the folder has ``ports.json`` and ``key``.
+
+    Args:
+        count: how many.
+        own: a folder that each of them sees as an empty one of its own.
+    """
     program = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     if program is None or os.getuid() != 0:
         raise ConfigurationError(
@@ -52,13 +57,25 @@ def servers(count: int) -> Iterator[Path]:
             (folder / name).chmod(0o600)
         (folder / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nUseDNS no\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nUseDNS no\nSubsystem sftp internal-sftp\n"
         )
         ports = _free_ports(count)
         (folder / "ports.json").write_text(json.dumps(ports))
         with (folder / "sshd.log").open("wb") as log:
             processes += [
-                subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config"), "-p", str(port)], stderr=log)
+                subprocess.Popen(
+                    [
+                        *_apart(folder / f"own-{port}", own),
+                        program,
+                        "-D",
+                        "-e",
+                        "-f",
+                        str(folder / "sshd_config"),
+                        "-p",
+                        str(port),
+                    ],
+                    stderr=log,
+                )
                 for port in ports
             ]
         for port in ports:
@@ -69,7 +86,15 @@ def servers(count: int) -> Iterator[Path]:
             process.send_signal(signal.SIGTERM)
         for process in processes:
             process.wait(10)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _apart(private: Path, own: str) -> list[str]:
+    """What lets a command see another folder in place of ``own``."""
+    if not own:
+        return []
+    private.mkdir()
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', str(private), own]
 
 
 def _free_ports(count: int) -> list[int]:
