@@ -10,7 +10,7 @@ import pytest
 import yaml
 from simulation import Simulation
 from stoker_sdk import ref
-from stoker_sdk.extension_points import config_files, node_packages, roles, settings, tasks
+from stoker_sdk.extension_points import components, config_files, node_packages, roles, settings, tasks
 
 PATH = "/etc/app.ini"
 SCHEMA = {
@@ -198,3 +198,10 @@ def test_an_environment_is_made_with_plugins_in_any_order_or_not_at_all(simulati
     assert "unmade" not in {found["name"] for found in simulation.client.environments()}
     assert "there already" in simulation.cli("env", "create", "chosen", "--plugin", "base-of-two", status=2)
     assert "no-such" in simulation.cli("env", "create", "unmade", "--release", "no-such", status=2)
+
+
+def test_a_component_brings_its_plugins_to_an_environment_that_is_made(simulation):
+    simulation.install("compo", components.Component(name="backend:fast", title="Fast"))
+    made = json.loads(simulation.cli("env", "create", "composed", "--component", "backend:fast", "--json"))
+    assert [plugin["name"] for plugin in made["plugins"]] == ["compo"]
+    assert "not" in simulation.cli("env", "create", "composed2", "--component", "backend:slow", status=2)

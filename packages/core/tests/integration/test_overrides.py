@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+import httpx
 from stoker_sdk.extension_points import config_files
 
 PATH = "/etc/app.ini"
@@ -56,3 +57,18 @@ def test_a_plan_made_before_an_override_is_outdated_and_a_disabled_plugin_leaves
     assert f"the operator's override of {PATH} k" in told
     simulation.client.disable_plugin(lab, "toolate")
     assert "no enabled plugin declares" in simulation.cli("plan", "create", lab, status=2)
+
+
+def test_an_override_for_another_state_than_the_present_one_is_refused(simulation):
+    lab = simulation.environment("edited", FILE, config_files.Option(path=PATH, key="k", value=1))
+    headers = {"Authorization": f"Bearer {(simulation.data / 'admin-token').read_text().strip()}"}
+    place = f"{simulation.url}/api/environments/{lab}/overrides"
+    seen = httpx.get(place, headers=headers).headers["ETag"]
+    simulation.client.set_override(lab, path=PATH, key="k", value=2)
+    body = {"path": PATH, "key": "k", "value": 3}
+    refused = httpx.put(place, headers={**headers, "If-Match": seen}, json=body, timeout=60)
+    assert refused.status_code == 412
+    now = httpx.get(place, headers=headers).headers["ETag"]
+    assert httpx.put(place, headers={**headers, "If-Match": now}, json=body, timeout=60).status_code == 200
+    assert httpx.delete(place, headers={**headers, "If-Match": now}, params={"path": PATH, "key": "k"}).status_code == 412
+    assert [item["value"] for item in simulation.client.overrides(lab)] == [3]

@@ -37,6 +37,8 @@ class NewEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The release that it runs: its plugin is enabled, in the newest installed version if ``plugins`` names none."""
     plugins: Annotated[dict[str, str], msgspec.Meta(max_length=1000)] = {}
     """Plugins to enable: name -> version; an empty one for the one that is installed."""
+    components: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    """Components: the plugins that they enable come in addition."""
 
 
 class EnableRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,8 +66,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 @post("/", responses=problems(404, 409, 413, 422))
 async def create_environment(context: NamedDependency[ServerContext], data: JSONBody[NewEnvironment]) -> EnvironmentView:
     """Make an environment, with its plugins if they are named: all or nothing."""
-    if data.release or data.plugins:
-        return await context.at_length(environment_files.create, context, data.name, data.release, data.plugins)
+    if data.release or data.plugins or data.components:
+        return await context.at_length(environment_files.create, context, data.name, data.release, data.plugins, data.components)
     return await asyncio.to_thread(environments.create, context, data.name)
 
 

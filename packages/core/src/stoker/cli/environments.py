@@ -42,8 +42,16 @@ for _command in (enabling.enable, enabling.disable, enabling.settings, overrides
     shell_complete=complete.plugin_versions,
     help="Enable a plugin. May be repeated; the order does not matter.",
 )
+@click.option(
+    "--component",
+    "components",
+    metavar="COMPONENT",
+    multiple=True,
+    shell_complete=complete.components,
+    help="Enable the plugins of a component (see 'stoker components'). May be repeated.",
+)
 @output.json_option
-def create(name: str, release: str, plugins: tuple[str, ...], as_json: bool) -> None:
+def create(name: str, release: str, plugins: tuple[str, ...], components: tuple[str, ...], as_json: bool) -> None:
     """Make an environment, empty or with plugins: all of them or nothing.
 
     Examples:
@@ -54,7 +62,7 @@ def create(name: str, release: str, plugins: tuple[str, ...], as_json: bool) -> 
     if len(chosen) < len(plugins):
         raise InvalidInputError("a plugin is named twice.", remedy="Name each one once; an environment uses one version of it.")
     client = connect()
-    made = client.create_environment(name, release=release, plugins=chosen)
+    made = client.create_environment(name, release=release, plugins=chosen, components=components)
     if as_json:
         output.write_json(made)
         return

@@ -84,12 +84,12 @@ class StokerClient(DayTwoRequests, Following, FleetRequests, PeopleRequests):
         return self._many(doc.EnvironmentDocument, "/api/environments")
 
     def create_environment(
-        self, name: str, *, release: str = "", plugins: Mapping[str, str] | None = None
+        self, name: str, *, release: str = "", plugins: Mapping[str, str] | None = None, components: Sequence[str] = ()
     ) -> doc.EnvironmentDocument:
         """Make an environment. ``plugins``: name -> version, an empty one for the one that is installed."""
         body: dict[str, object] = {"name": name}
-        if release or plugins:
-            body |= {"release": release, "plugins": dict(plugins or {})}
+        if release or plugins or components:
+            body |= {"release": release, "plugins": dict(plugins or {}), "components": list(components)}
         return self._one(doc.EnvironmentDocument, "POST", "/api/environments", body=body, timeout=120)
 
     def environment(self, environment: str) -> doc.EnvironmentDocument:

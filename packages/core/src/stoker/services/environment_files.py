@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -27,6 +27,7 @@ from stoker.domain.environment_file import (
 from stoker.domain.snapshot import OverrideInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.services import audit, bulk_nodes, bulk_roles, enablement, overrides
+from stoker.services.components import plugins_of
 from stoker.services.context import ServerContext
 from stoker.services.enablement import Candidate
 from stoker.services.environment_export import read_file, secret_versions
@@ -133,7 +134,9 @@ def apply(
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
-def create(context: ServerContext, name: str, release: str, plugins: Mapping[str, str]) -> EnvironmentView:
+def create(
+    context: ServerContext, name: str, release: str, plugins: Mapping[str, str], components: Sequence[str] = ()
+) -> EnvironmentView:
     """Make an environment with plugins, all or nothing; their order does not matter.
 
     Args:
@@ -141,9 +144,10 @@ def create(context: ServerContext, name: str, release: str, plugins: Mapping[str
         name: the environment's.
         release: the release that it runs; its plugin is enabled in the newest version that is installed, if none is chosen.
         plugins: name -> version; an empty one for the one that is installed.
+        components: names of components; the plugins that they enable come in addition.
 
     Raises:
-        InvalidInputError: a plugin is not installed, or the name does not fit.
+        InvalidInputError: a plugin is not installed, a component is not offered, or the name does not fit.
         NotFoundError: there is no such release.
         ConflictError: plugins clash, or the name is taken.
     """
@@ -151,6 +155,8 @@ def create(context: ServerContext, name: str, release: str, plugins: Mapping[str
     if release:
         found = show_release(context, release)
         chosen[found.plugin] = chosen.get(found.plugin) or found.plugin_versions[0]
+    for plugin in plugins_of(context, components, release) if components else ():
+        chosen[plugin.name] = chosen.get(plugin.name) or plugin.version
     file = EnvironmentFile(
         format=FORMAT,
         name=name,

@@ -21,6 +21,7 @@ from stoker.plugin_host import planning_process
 from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.enablement import plugin_inputs
+from stoker.services.tags import refuse_outdated, tag
 
 _TRIES: Final = 3
 _MAX_TEXT: Final = 64 * 1024
@@ -67,7 +68,7 @@ def view(stored: StoredOverride) -> OverrideView:
     return OverrideView(**{name: getattr(stored.override, name) for name in OverrideInput.__struct_fields__}, at=stored.at)
 
 
-def give(context: ServerContext, environment: str, new: NewOverride) -> OverrideView:
+def give(context: ServerContext, environment: str, new: NewOverride, *, if_match: str = "") -> OverrideView:
     """Give an override, or change the one of the same place and roles.
 
     Raises:
@@ -75,6 +76,7 @@ def give(context: ServerContext, environment: str, new: NewOverride) -> Override
         InvalidInputError: no enabled plugin declares the file, one writes it as a whole, a role is not known, or the place holds
             a secret.
         ConflictError: others change the environment all the time.
+        OutdatedEditError: the overrides are others than ``if_match`` names.
     """
     override = checked(new, actor.current().name)
     for _ in range(_TRIES):
@@ -85,6 +87,7 @@ def give(context: ServerContext, environment: str, new: NewOverride) -> Override
         with context.database.transaction() as connection:
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
+            _refuse_outdated(connection, if_match, home)
             before = _find(read_overrides(connection, home.id), override)
             if before is not None and _same(before.override, override):
                 return view(before)
@@ -97,11 +100,19 @@ def give(context: ServerContext, environment: str, new: NewOverride) -> Override
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
-def take_back(context: ServerContext, environment: str, path: str, section: str, key: str, roles: Sequence[str]) -> OverrideView:
-    """Take an override back: what plugins give counts again. Raises NotFoundError."""
+def take_back(
+    context: ServerContext, environment: str, path: str, section: str, key: str, roles: Sequence[str], *, if_match: str = ""
+) -> OverrideView:
+    """Take an override back: what plugins give counts again.
+
+    Raises:
+        NotFoundError: there is no such environment or override.
+        OutdatedEditError: the overrides are others than ``if_match`` names.
+    """
     place = OverrideInput(path=path, section=section, key=key, roles=sorted(set(roles)) or ["*"])
     with context.database.transaction() as connection:
         home = find_environment(connection, environment)
+        _refuse_outdated(connection, if_match, home)
         known = read_overrides(connection, home.id)
         before = _find(known, place)
         if before is None:
@@ -115,6 +126,13 @@ def take_back(context: ServerContext, environment: str, path: str, section: str,
         bump_revision(connection, home.id)
         note(connection, home, place, before, None)
         return view(before)
+
+
+def _refuse_outdated(connection: Connection, if_match: str, home: Row[tuple[object, ...]]) -> None:
+    if if_match:
+        present = tag([view(item) for item in read_overrides(connection, home.id)])
+        what = f"what the operator overrides in environment {home.name}"
+        refuse_outdated(connection, if_match, present, what, kind="override", identity="", environment=home.name)
 
 
 def note(
