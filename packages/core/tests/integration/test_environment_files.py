@@ -204,4 +204,4 @@ def test_a_component_brings_its_plugins_to_an_environment_that_is_made(simulatio
     simulation.install("compo", components.Component(name="backend:fast", title="Fast"))
     made = json.loads(simulation.cli("env", "create", "composed", "--component", "backend:fast", "--json"))
     assert [plugin["name"] for plugin in made["plugins"]] == ["compo"]
-    assert "not" in simulation.cli("env", "create", "composed2", "--component", "backend:slow", status=2)
+    assert "no component" in simulation.cli("env", "create", "composed2", "--component", "backend:slow", status=2)
