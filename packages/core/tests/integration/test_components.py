@@ -79,6 +79,24 @@ def test_a_choice_is_solved_and_leads_to_plugins(offered):
         simulation.client.choice(["storage:tape"])
 
 
+def test_an_environment_is_made_of_components(offered):
+    simulation = offered
+    with pytest.raises(ConflictError, match=r"still to be chosen: storage \(storage:array, storage:local\)"):
+        simulation.client.create_environment("made", release="product-one", components=["network:fast"])
+    both = ["storage:array", "storage:local"]
+    with pytest.raises(ConflictError, match=r"cannot be chosen together: .*takes one component"):
+        simulation.client.create_environment("made", release="product-one", components=both)
+    assert simulation.client.environments() == []
+    simulation.cli("env", "create", "made", "--release", "product-one", "--component", "storage:array", "--plugin", "other")
+    made = simulation.client.environment("made")
+    assert {item["name"]: item["version"] for item in made["plugins"]} == {
+        "array": "1.0.0",
+        "other": "1.0.0",
+        "product": "1.0.0",
+        "wires": "2.1.0",
+    }
+
+
 def test_what_can_never_be_chosen_is_refused_when_it_is_installed(offered):
     simulation = offered
     with pytest.raises(ConflictError, match=r"components\.component storage:local is brought by plugin product"):
