@@ -88,6 +88,7 @@ LISTINGS = {
     "audit list": "audit list",
 }
 DOCUMENTS = {
+    "components list": "components list",
     "env show": f"env show {NAME}",
     "nodes show": f"nodes show {NODE}",
     "plan show": f"plan show --env {NAME}",
