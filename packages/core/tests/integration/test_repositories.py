@@ -137,6 +137,16 @@ def test_a_start_sweeps_leftovers_and_makes_anew_what_is_missing(server_context,
     assert server_context.repositories.signed_with("store", "1.0.0") == repositories.show_key(server_context).fingerprint
 
 
+def test_a_new_key_signs_every_repository_anew(server_context, make_bundle, tool):
+    with pytest.raises(StokerError, match="no key yet"):
+        repositories.renew_key(server_context)
+    plugins.install(server_context, carrying(make_bundle, [entry("tool", "1:2.0-3", tool)], {"tool.deb": tool}))
+    before = repositories.show_key(server_context).fingerprint
+    after = repositories.renew_key(server_context).fingerprint
+    assert after != before
+    assert server_context.repositories.signed_with("store", "1.0.0") == after
+
+
 def test_a_server_starts_though_a_repository_cannot_be_made(server_context, make_bundle, tool, monkeypatch, tmp_path, caplog):
     plugins.install(server_context, carrying(make_bundle, [entry("tool", "1:2.0-3", tool)], {"tool.deb": tool}))
     shutil.rmtree(server_context.config.repositories / "store")
@@ -233,13 +243,24 @@ def test_modelled_nodes_get_exact_versions_and_the_command_line_tells(simulation
     text = simulation.cli("plan", "show", plan["id"])
     assert "carrier.repository" in text
     assert "2.0-1" in text
-    simulation.deploy(store)
+    simulation.behave({"match": "packages tool", "delay": 2})
+    running = simulation.client.deploy(store, plan["id"])
+    with pytest.raises(StokerError, match="under way"):
+        simulation.client.renew_repository_key()
+    simulation.finish(running, "ready")
     assert simulation.client.create_plan(store)["counts"]["tasks"] == 0
     listed = json.loads(simulation.cli("repositories", "list", "--json"))["items"]
     assert [item["plugin"] for item in listed] == ["carrier"]
     assert "carrier" in simulation.cli("repositories", "list")
     assert "BEGIN PGP PUBLIC KEY" in simulation.cli("repositories", "key")
     assert "tool 2.0-1 (all)" in simulation.cli("plugins", "show", "carrier")
+    before = simulation.client.repository_key()["fingerprint"]
+    assert "--yes" in simulation.cli("repositories", "renew-key", status=2)
+    simulation.cli("repositories", "renew-key", "--yes")
+    assert simulation.client.repository_key()["fingerprint"] != before
+    files = [file["path"] for file in simulation.client.plan_files(simulation.client.create_plan(store)["id"])]
+    assert "/etc/apt/keyrings/stoker-carrier.asc" in files
+    simulation.deploy(store)
 
 
 def test_no_source_of_ours_goes_round_a_signature():

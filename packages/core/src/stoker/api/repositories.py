@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.di import NamedDependency
+from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
+from stoker.api.rights import ADMIN
 from stoker.services import repositories
 from stoker.services.context import ServerContext
 from stoker.services.repositories import RepositoryKeyView, RepositoryView
@@ -26,4 +28,11 @@ def show_repository_key(context: NamedDependency[ServerContext]) -> RepositoryKe
     return repositories.show_key(context)
 
 
-router = Router("/api/repositories", route_handlers=[list_repositories, show_repository_key], tags=["repositories"])
+@post("/key", opt=ADMIN, status_code=HTTP_200_OK, responses=problems(404, 409, 503))
+async def renew_repository_key(context: NamedDependency[ServerContext]) -> RepositoryKeyView:
+    """Sign every package repository with a new key; nodes get it with their environments' next deployment."""
+    return await context.at_length(repositories.renew_key, context)
+
+
+HANDLERS = [list_repositories, show_repository_key, renew_repository_key]
+router = Router("/api/repositories", route_handlers=HANDLERS, tags=["repositories"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from stoker.cli import output
+from stoker.cli import asking, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 
@@ -57,3 +57,22 @@ def key(as_json: bool) -> None:
     """
     found = connect().repository_key()
     output.answer(found, found["public_key"].rstrip("\n"), as_json)
+
+
+@repositories.command("renew-key")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@output.json_option
+def renew_key(yes: bool, as_json: bool) -> None:
+    """Sign every package repository with a new key.
+
+    Plans that were made before are outdated. Nodes get the key with their environment's next deployment.
+
+    Examples:
+      stoker repositories renew-key
+      stoker repositories renew-key --yes --json
+    """
+    if not yes:
+        asking.needs_terminal("renew the key of package repositories", remedy="Add --yes.")
+        asking.confirm("Sign every package repository with a new key?")
+    found = connect().renew_repository_key()
+    output.answer(found, f"the key is {found['fingerprint']} now; make new plans", as_json)

@@ -77,6 +77,10 @@ class StokerClient(DayTwoRequests, Following, FleetRequests, PeopleRequests):
         """The public key that signs them."""
         return self._one(doc.RepositoryKeyDocument, "GET", "/api/repositories/key")
 
+    def renew_repository_key(self) -> doc.RepositoryKeyDocument:
+        """Sign them with a new key."""
+        return self._one(doc.RepositoryKeyDocument, "POST", "/api/repositories/key")
+
     # Environments
 
     def environments(self) -> list[doc.EnvironmentDocument]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from stoker.db.tables import repository_keys
 
@@ -32,6 +32,7 @@ def find_key(connection: Connection) -> KeyRow | None:
 
 
 def keep_key(connection: Connection, fingerprint: str, public: str, private: str, encrypt: Callable[[bytes], bytes]) -> None:
-    """Keep the key."""
+    """Keep the key instead of the one before."""
+    connection.execute(delete(repository_keys))
     row = {"fingerprint": fingerprint, "public_key": public, "private_key": encrypt(private.encode()), "created_at": time.time()}
     connection.execute(insert(repository_keys).values(row))

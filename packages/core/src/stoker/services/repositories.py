@@ -16,10 +16,11 @@ from stoker_sdk.extension_points.node_packages import RepositoryPackage
 from stoker_sdk.manifest import read_manifest
 
 from stoker.db import tables
+from stoker.db.deployments import unfinished_deployments
 from stoker.db.repository_keys import find_key, keep_key
 from stoker.domain.repository import RepositoryAccess
 from stoker.domain.snapshot import PluginInput
-from stoker.errors import InvalidInputError, NotFoundError, RepositoryError
+from stoker.errors import ConflictError, InvalidInputError, NotFoundError, RepositoryError
 from stoker.plugin_host.openpgp import SigningKey
 from stoker.plugin_host.repositories import repositories_of
 from stoker.plugin_host.store import FILES
@@ -29,6 +30,7 @@ from stoker.services.context import ServerContext
 _LOG = logging.getLogger(__name__)
 _POINT = "node_packages.repository"
 _MAKING = threading.Lock()
+_NO_KEY = "It is made when the first plugin with a repository is installed."
 
 
 class RepositoryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,33 @@ def remake(context: ServerContext) -> None:
             except RepositoryError as error:  # the server is needed for other things, too
                 _LOG.error("the package repositories of plugin %s %s are missing: %s", row.name, row.version, error)
             else:
-                _LOG.warning("the package repositories of plugin %s %s were missing and are made anew", row.name, row.version)
+                _LOG.warning("the package repositories of plugin %s %s are made anew", row.name, row.version)
+
+
+def renew_key(context: ServerContext) -> RepositoryKeyView:
+    """Sign every repository with a new key from now on; nodes get it with their environments' next deployment.
+
+    Raises:
+        NotFoundError: there is no key yet.
+        ConflictError: a deployment is under way, whose nodes trust the old one.
+        MissingProgramError: gpg is not installed.
+    """
+    with _MAKING:
+        made = context.repositories.new_key()
+        with context.database.transaction() as connection:
+            found = find_key(connection)
+            if found is None:
+                raise NotFoundError("there is no key yet.", remedy=_NO_KEY)
+            if running := unfinished_deployments(connection):
+                raise ConflictError(
+                    f"{len(running)} deployments are under way, and their nodes trust the key that there is.",
+                    remedy="Wait for their end: 'stoker deployments list ENVIRONMENT'.",
+                )
+            keep_key(connection, made.fingerprint, made.public, made.private, context.vault.encrypt)
+            before, after = {"fingerprint": found.fingerprint}, {"fingerprint": made.fingerprint}
+            audit.record(connection, "repository_key.renew", made.fingerprint, made.fingerprint, before=before, after=after)
+    remake(context)
+    return show_key(context)
 
 
 def _key(context: ServerContext) -> SigningKey:
@@ -156,7 +184,7 @@ def show_key(context: ServerContext) -> RepositoryKeyView:
     with context.database.read() as connection:
         found = find_key(connection)
     if found is None:
-        raise NotFoundError("there is no key yet.", remedy="It is made when the first plugin with a repository is installed.")
+        raise NotFoundError("there is no key yet.", remedy=_NO_KEY)
     return RepositoryKeyView(fingerprint=found.fingerprint, public_key=found.public_key, created_at=found.created_at)
 
 
