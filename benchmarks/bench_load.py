@@ -31,7 +31,8 @@ _PAUSE = 0.02
 """Seconds between two requests of the one reader."""
 _QUIET_SECONDS = 6.0
 _PATIENCE = 300.0
-_SERVERS: tuple[tuple[str, ...], ...] = ((),)
+_SERVERS: tuple[tuple[str, ...], ...] = ((), ("--processes", "2"))
+"""What servers are started with."""
 
 
 class _Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command_line
 import extension_points
+import http_api
 import metrics_list
 import msgspec
 import rules
@@ -85,6 +86,7 @@ SOURCES: dict[str, Callable[[str], str]] = {
     "sdk-face": sdk_face,
     "configuration": configuration,
     "metrics": metrics_list.page,
+    "http-api": http_api.page,
     "benchmarks": benchmarks,
 }
 

@@ -153,3 +153,19 @@ def test_manual_builds_without_a_warning(tmp_path):
     built = (tmp_path / "html" / "reference" / "extension-points" / "tasks.html").read_text()
     assert "<!-- stoker:" not in built
     assert "restart_on" in built
+
+
+def test_the_reference_names_every_request_with_what_it_does(reference):
+    page = reference.SOURCES["http-api"]("")
+    paths = reference.http_api.description()["paths"]
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            assert f"### {method.upper()} {path}\n" in page
+            said = operation["description"].split("\n\nAccess level")[0]
+            assert len(said.split()) > 2, f"{method} {path} does not say what it does"
+
+
+def test_the_reference_names_every_metric(reference):
+    page = reference.SOURCES["metrics"]("")
+    assert "`stoker_http_requests_total`" in page
+    assert "`stoker_nodes` | gauge | `status`" in page

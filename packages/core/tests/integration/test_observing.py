@@ -126,6 +126,7 @@ def test_a_deployment_shows_in_the_metrics_and_in_the_log(simulation) -> None:
     assert grown("stoker_plans_total") == 1
     assert grown("stoker_journal_batch_entries_count") >= 2
     assert grown("stoker_deployments", "state=failed") == 1
+    assert 1 <= after["stoker_database_connections_in_use",] <= 5
     assert after["stoker_long_work", "state=running"] == 0
     assert after["stoker_long_work", "state=waiting"] == 0
     told = until(

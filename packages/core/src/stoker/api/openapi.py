@@ -106,6 +106,7 @@ def description() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Stoker",
         version=__version__,
+        use_handler_docstrings=True,
         path="/api/openapi",
         render_plugins=[JsonRenderPlugin(path="/schema.json")],
         components=Components(security_schemes={TOKEN: token, SESSION: session}),

@@ -42,7 +42,13 @@ class Readiness(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/ready", opt=OPEN, sync_to_thread=True, security=[{}], responses={403: problems()[403], 503: problems(503)[503]})
+@get(
+    "/ready",
+    opt={**OPEN, "supervised": True},
+    sync_to_thread=True,
+    security=[{}],
+    responses={403: problems()[403], 503: problems(503)[503]},
+)
 def ready(context: NamedDependency[ServerContext]) -> Readiness:
     """Whether the server can do its work: database, orchestrator, disk space; needs no token, tells only which fails."""
     refuse_unready(context)

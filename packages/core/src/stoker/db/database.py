@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from stoker.db import migrations, postgresql, sqlite
 from stoker.db.turns import WRITE
 from stoker.errors import ConfigurationError
+from stoker.telemetry.metrics import METRICS
 
 CONNECTIONS: Final = 60
 """How many connections one process holds at most, unless it is told otherwise."""
@@ -46,6 +47,8 @@ class Database:
                 f"the database cannot be a {kind[:20]!r}.", remedy="Give a URL that begins with postgresql:// or sqlite:///."
             )
         self._writers = threading.RLock()
+        event.listen(self.engine, "checkout", _taken)
+        event.listen(self.engine, "checkin", _given_back)
 
     def migrate(self) -> None:
         """Bring the tables up to this version's state; of several processes that try, the others wait."""
@@ -84,3 +87,11 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _taken(*_: object) -> None:
+    METRICS.database_connections.inc()
+
+
+def _given_back(*_: object) -> None:
+    METRICS.database_connections.dec()
