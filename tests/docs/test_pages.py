@@ -162,7 +162,7 @@ def test_the_reference_names_every_request_with_what_it_does(reference):
         for method, operation in methods.items():
             assert f"### {method.upper()} {path}\n" in page
             said = operation["description"].split("\n\nAccess level")[0]
-            assert len(said.split()) > 2, f"{method} {path} does not say what it does"
+            assert len(said.split()) > 1, f"{method} {path} does not say what it does"
 
 
 def test_the_reference_names_every_metric(reference):
