@@ -8,7 +8,7 @@ import pytest
 from making import carried_out, file_of, node, plugin, running, snapshot, text_of
 from stoker.domain.action import ServiceAction
 from stoker.domain.plan import Plan
-from stoker.domain.snapshot import PluginInput
+from stoker.domain.snapshot import OverrideInput, PluginInput
 from stoker.errors import PlanningError
 from stoker.planning.checks import check_plugins
 from stoker.planning.plans import make_plan
@@ -202,3 +202,12 @@ def _contributions() -> list[roles.Role | services.Service | config_files.Option
         services.Service(name="front", roles=["front"], packages=["frontd"], units=["frontd"], files=[file]),
         config_files.Option(service="front", section="global", key="daemon", value=True),
     ]
+
+
+def test_an_override_in_a_services_file_beats_the_release_and_restarts_the_units() -> None:
+    before = snapshot([web()], NODES)
+    after = carried_out(before, make_plan(before))
+    given = [OverrideInput(path=CONF, section="defaults", key="timeout client", value="5s", by="ann")]
+    plan = make_plan(snapshot([web()], after.nodes, overrides=given))
+    assert "    timeout client 5s" in text_of(plan, "f", CONF).splitlines()
+    assert running(plan) == {("f", "web.files"): "inputs", ("f", UNIT): "triggered"}
