@@ -49,6 +49,8 @@ async def _ask_status(socket: Path) -> list[FleetNode]:
         answer = await client.ask("status")
     finally:
         client.close()
+    if answer.error:  # it ended meanwhile
+        raise ConnectionResetError(answer.detail)
     return msgspec.msgpack.decode(answer.data, type=list[FleetNode])
 
 
