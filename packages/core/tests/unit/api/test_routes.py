@@ -22,6 +22,7 @@ ADMIN = {
     ("PATCH", "/api/users/{user}"),
     ("POST", "/api/credentials"),
     ("POST", "/api/plugins"),
+    ("POST", "/api/repositories/key"),
     ("POST", "/api/users"),
 }
 """What admins alone may do; a route that leaves this list gives root on nodes, or the keys to the house, to more people."""
@@ -67,6 +68,7 @@ ACTIONS = {
     ("POST", "/api/nodes/{node}/refresh"): "node.refresh",
     ("POST", "/api/nodes/{node}/replace"): "node.replace",
     ("POST", "/api/plugins"): "plugin.install",
+    ("POST", "/api/repositories/key"): "repository_key.renew",
     ("POST", "/api/session"): "session.begin",
     ("POST", "/api/session/link"): "session.begin",
     ("POST", "/api/session/links"): "session.make-link",
