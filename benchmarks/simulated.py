@@ -88,9 +88,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def modelled(config: ServerConfig, count: int, folder: Path) -> Iterator[None]:
-    """So many simulated nodes, in a process of their own."""
-    command = (sys.executable, "-m", "stoker.transport.simulated.fleet", "--socket", str(config.fleet), "--nodes", str(count))
+def modelled(config: ServerConfig, count: int, folder: Path, *, behind: bool = False) -> Iterator[None]:
+    """So many simulated nodes, in a process of their own; ``behind`` all others, as real nodes take none of their processor."""
+    command = (
+        *(("nice", "-n", "10") if behind else ()),
+        sys.executable,
+        "-m",
+        "stoker.transport.simulated.fleet",
+        "--socket",
+        str(config.fleet),
+        "--nodes",
+        str(count),
+    )
     with running(*command, log=folder / "fleet.log"):
         wait_for(config.fleet)
         yield

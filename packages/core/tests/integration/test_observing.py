@@ -162,3 +162,20 @@ def test_without_an_orchestrator_at_work_it_is_not_ready(server_context) -> None
         assert opened.get("/api/ready").status_code == 200
         opened.blocking_portal.call(server_context.orchestrator.close)
         assert opened.get("/api/ready").json()["parts"] == ["orchestrator"]
+
+
+def test_several_processes_answer_as_one(start_server) -> None:
+    server = start_server(processes=2)
+    count = 20
+    for _ in range(count):
+        with server.client() as opened:  # a connection each: both processes get some
+            opened.get("/api/environments").raise_for_status()
+    with server.client() as opened:
+        opened.post("/api/environments", json={"name": "prod"}, headers={"X-Request-Id": "mine-1"}).raise_for_status()
+        found = samples(opened.get("/metrics").text)
+        assert opened.get("/api/ready").json() == {"status": "ready"}
+    assert found["stoker_http_requests_total", "method=GET", "route=/api/environments", "status=200"] == count
+    assert found["stoker_http_requests_total", "method=POST", "route=/api/environments", "status=201"] == 1
+    assert found["stoker_environments",] == 1
+    assert "POST /api/environments 201" in server.log.read_text()
+    assert "request=mine-1" in server.log.read_text()
