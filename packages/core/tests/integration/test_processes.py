@@ -25,7 +25,7 @@ API_PROCESSES = 2
 
 def children(pid):
     """The processes that answer."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
     return [int(child) for child in found if "--api-process" in Path(f"/proc/{child}/cmdline").read_text()]
 
 

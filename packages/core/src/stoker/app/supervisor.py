@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +32,8 @@ from stoker.telemetry.metrics import METRICS
 
 _LOG = logging.getLogger("stoker.app")
 _BACKOFF: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+_BEHIND: Final = 5
+"""How much lower the priority of work is than that of answers."""
 _PR_SET_PDEATHSIG: Final = 1
 _LONG_LIFE: Final = 10.0
 """Who lived so long is replaced at once."""
@@ -54,6 +58,7 @@ class ApiProcesses:
         """Take what each of them is told; its ``link`` is made for each."""
         self._config = config
         self._post = post
+        self._spawning = _ordinary_thread()
         self._stopping = asyncio.Event()
         self._alive: dict[int, subprocess.Popen[bytes]] = {}
         self._kept: list[asyncio.Task[None]] = []
@@ -92,7 +97,7 @@ class ApiProcesses:
         """Start the process and follow it to its end; answers how it ended."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = self._spawn(theirs)
+            process = await asyncio.get_running_loop().run_in_executor(self._spawning, self._spawn, theirs)
         self._alive[number] = process
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
@@ -120,6 +125,18 @@ class ApiProcesses:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+
+def _ordinary_thread() -> ThreadPoolExecutor:
+    """A thread that starts API processes, at the priority that this process had; this thread, which works, then has a lower one.
+
+    A deployment keeps a processor busy; who asks something meanwhile must not wait for it.
+    """
+    made = ThreadPoolExecutor(1, thread_name_prefix="spawning")
+    made.submit(os.getpid).result()  # it takes the priority that is in force when it begins
+    if sys.platform == "linux":  # where a priority is a thread's own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _BEHIND)
+    return made
 
 
 async def _end(process: subprocess.Popen[bytes]) -> str:
