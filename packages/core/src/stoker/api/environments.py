@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response, Router, delete, get, post, put
@@ -16,7 +16,7 @@ from litestar.status_codes import HTTP_200_OK
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
-from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, tagged
+from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, not_modified, tagged, unchanged
 from stoker.domain import settings
 from stoker.services import enablement, environment_files, environments, node_lists, roles
 from stoker.services.context import ServerContext
@@ -141,7 +141,12 @@ def list_roles(context: NamedDependency[ServerContext], env: FromPath[str]) -> L
     return Listing(roles.list_all(context, env))
 
 
-@get("/{env:str}/nodes", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+@get(
+    "/{env:str}/nodes",
+    sync_to_thread=True,
+    responses={**UNCHANGED, **problems(404)},
+    response_headers=[*HEADERS, *TAGGED],
+)
 def list_environment_nodes(
     context: NamedDependency[ServerContext],
     request: Request[Any, Any, Any],
@@ -153,8 +158,11 @@ def list_environment_nodes(
     cursor: Cursor = "",
 ) -> Response[Page[NodeView]]:
     """The nodes of an environment."""
+    state, known = unchanged(context, request, node_lists.SHOWN)
+    if known:
+        return cast("Response[Page[NodeView]]", not_modified(state))
     wanted = NodeFilter(environment=env, role=role, status=status, q=q)
-    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
+    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted), {"ETag": state})
 
 
 @put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 412, 413, 422), response_headers=TAGGED)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
@@ -13,7 +13,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
-from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, tagged
+from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, not_modified, tagged, unchanged
 from stoker.services import node_lists, nodes
 from stoker.services.context import ServerContext
 from stoker.services.node_lists import NodeFilter, Status, TransportName
@@ -27,7 +27,7 @@ async def add_node(context: NamedDependency[ServerContext], data: JSONBody[NewNo
     return await context.at_length(nodes.add, context, data)
 
 
-@get("/", sync_to_thread=True, responses=problems(404), response_headers=HEADERS)
+@get("/", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=[*HEADERS, *TAGGED])
 def list_nodes(
     context: NamedDependency[ServerContext],
     request: Request[Any, Any, Any],
@@ -45,6 +45,9 @@ def list_nodes(
     cursor: Cursor = "",
 ) -> Response[Page[NodeView]]:
     """Nodes with their facts, by name; those that fit all filters."""
+    tag, known = unchanged(context, request, node_lists.SHOWN)
+    if known:
+        return cast("Response[Page[NodeView]]", not_modified(tag))
     wanted = NodeFilter(
         environment=environment,
         free=free,
@@ -57,7 +60,7 @@ def list_nodes(
         os_version=os_version,
         architecture=architecture,
     )
-    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted))
+    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted), {"ETag": tag})
 
 
 @get("/{node:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)

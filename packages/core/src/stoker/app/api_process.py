@@ -23,6 +23,7 @@ from stoker.app.forwarding import Forwarding
 from stoker.app.inside import hear
 from stoker.config import ServerConfig
 from stoker.orchestration.feed import Feed
+from stoker.services.change_feed import ChangeFeed
 from stoker.telemetry import logs
 from stoker.telemetry.metrics import METRICS
 
@@ -51,11 +52,16 @@ class _Server(uvicorn.Server):
     """Tells the supervisor as soon as it answers."""
 
     link: socket.socket
+    changes: ChangeFeed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.link.sendall(READY)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.changes.close()
+        await super().shutdown(sockets)
 
 
 def answer(config: ServerConfig, post: Post) -> None:
@@ -81,6 +87,7 @@ def answer(config: ServerConfig, post: Post) -> None:
     )
     server = _Server(settings)
     server.link = link
+    server.changes = context.changes
     server.run(sockets=[socket.socket(fileno=number) for number in post.listening])
 
 

@@ -15,6 +15,7 @@ from stoker.app.listening import alone, ensure_tls, listen
 from stoker.app.supervisor import supervise
 from stoker.config import ServerConfig
 from stoker.errors import StokerError
+from stoker.services.change_feed import ChangeFeed
 from stoker.telemetry import logs, service_manager
 
 _LOG = logging.getLogger("stoker.app")
@@ -25,6 +26,7 @@ class _Server(uvicorn.Server):
     """Says where it is as soon as it listens."""
 
     stoker: ServerConfig
+    changes: ChangeFeed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -37,6 +39,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         service_manager.notify("STOPPING=1")
+        self.changes.close()
         await super().shutdown(sockets)
 
 
@@ -70,6 +73,7 @@ def serve(config: ServerConfig) -> None:
         )
         server = _Server(settings)
         server.stoker = config
+        server.changes = context.changes
         try:
             server.run(sockets=sockets)
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, choose, complete, drift, enabling, environment_files, output, overrides
+from stoker.cli import asking, changes, choose, complete, drift, enabling, environment_files, output, overrides
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -27,7 +27,15 @@ def env() -> None:
     """Environments: one cluster each, with its plugins, settings and nodes."""
 
 
-for _command in (enabling.enable, enabling.disable, enabling.settings, overrides.override, drift.drift, *_FILES):
+for _command in (
+    enabling.enable,
+    enabling.disable,
+    enabling.settings,
+    overrides.override,
+    drift.drift,
+    *_FILES,
+    changes.watch_environment,
+):
     env.add_command(_command)
 
 

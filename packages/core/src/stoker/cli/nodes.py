@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from stoker.cli import complete, many_nodes, output
+from stoker.cli import changes, complete, many_nodes, output
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NodeError
@@ -25,7 +25,7 @@ def nodes() -> None:
     """Add, change, look at and remove nodes."""
 
 
-for _command in (many_nodes.assign, many_nodes.unassign):
+for _command in (many_nodes.assign, many_nodes.unassign, changes.watch_nodes):
     nodes.add_command(_command)
 
 

@@ -484,3 +484,28 @@ class AuditPage(TypedDict, total=False):
 
     items: list[AuditDocument]
     next: str
+
+
+class ChangeDocument(TypedDict, total=False):
+    """Something that has changed; further fields depend on its kind."""
+
+    id: int
+    at: float
+    kind: str
+    action: str
+    object: str
+    object_id: str
+    environment: str
+    environment_id: str
+    what: str
+    status: str
+    state: str
+    revision: int
+    gets: str
+    loses: str
+    version: str
+    phase: str
+    nodes: int
+    looked_at: int
+    plan: str
+    reason: str

@@ -18,13 +18,16 @@ class ServerSentEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_events(lines: Iterable[str]) -> Iterator[ServerSentEvent]:
-    """Turn the lines of a stream into events; comments (pings) and half events at the end are dropped."""
+    """Turn the lines of a stream into events; comments (pings) and half events at the end are dropped.
+
+    One without data says with its id how far the stream is.
+    """
     fields: dict[str, str] = {}
     data: list[str] = []
     for raw in lines:
         line = raw.rstrip("\r\n")
         if not line:
-            if data:
+            if data or "id" in fields:
                 yield ServerSentEvent(id=fields.get("id", ""), event=fields.get("event", "message"), data="\n".join(data))
             fields, data = {}, []
             continue

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Following a deployment's events to its end, over broken connections and restarted servers."""
+"""Following events, of a deployment to its end or all changes, over broken connections and restarted servers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
 import httpx
@@ -85,7 +85,65 @@ class Following(Requests):
                 raise self._error_of(response)
             yield None
             for event in read_events(response.iter_lines()):
+                if not event.data:
+                    continue
                 document = cast("doc.EventDocument", msgspec.json.decode(event.data))
                 if event.id.isdigit():
                     document["id"] = int(event.id)
                 yield document
+
+    def changes(
+        self,
+        *,
+        environment: str = "",
+        kinds: Sequence[str] = (),
+        after: int | None = None,
+        patience: float = PATIENCE,
+        tell: Callable[[StokerError | None], None] = lambda _: None,
+    ) -> Iterator[doc.ChangeDocument]:
+        """Follow what changes, without an end; a lost connection is opened again where it broke.
+
+        Args:
+            environment: of this environment alone.
+            kinds: of these kinds alone: node, environment, plugin, plan, deployment.
+            after: the id of the last change that is known already; from now on if not given.
+            patience: seconds to wait for a server that does not answer before giving up.
+            tell: told once why the server was lost, and ``None`` when it is back.
+
+        Raises:
+            ServerUnreachableError: the server did not come back in time.
+        """
+        query = [("kind", kind) for kind in kinds] + ([("environment", environment)] if environment else [])
+        last = after
+        silent_since: float | None = None
+        while True:
+            try:
+                for place, change in self._change_stream(query, last):
+                    last = place
+                    if silent_since is not None:
+                        silent_since = None
+                        tell(None)
+                    if change is not None:
+                        yield change
+            except (httpx.TransportError, ServerUnreachableError) as error:
+                now = time.monotonic()
+                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
+                if silent_since is None:
+                    silent_since = now
+                    tell(lost)
+                if now - silent_since > patience:
+                    raise lost from error
+            time.sleep(0.5)
+
+    def _change_stream(
+        self, query: Sequence[tuple[str, str]], last: int | None
+    ) -> Iterator[tuple[int, doc.ChangeDocument | None]]:
+        """How far the stream is, with the change that it came to."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last is not None else {})
+        with self._http.stream("GET", "/api/events", params=list(query), headers=headers, timeout=SILENCE) as response:
+            if not response.is_success:
+                response.read()
+                raise self._error_of(response)
+            for event in read_events(response.iter_lines()):
+                place = int(event.id) if event.id.isdigit() else last or 0
+                yield place, cast("doc.ChangeDocument", msgspec.json.decode(event.data)) if event.data else None

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, event
 
-from stoker.db import migrations, postgresql, sqlite
+from stoker.db import changes, migrations, postgresql, sqlite
 from stoker.db.turns import WRITE
 from stoker.errors import ConfigurationError
 from stoker.telemetry.metrics import METRICS
@@ -56,6 +56,7 @@ class Database:
             migrations.upgrade(connection)
             if connection.dialect.name == "postgresql":
                 postgresql.sort_by_bytes(connection)
+            changes.watch(connection)
 
     @contextmanager
     def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:

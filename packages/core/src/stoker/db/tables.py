@@ -315,3 +315,18 @@ idempotency_keys = Table(
     Column("at", Float, nullable=False, index=True),
     Column("lease_until", Float, nullable=False),
 )
+
+# What has become different, for who follows it; written by triggers (stoker.db.changes), bounded.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("action", String, nullable=False),  # added | changed | removed | progress
+    Column("object_id", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("environment_id", String, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("ix_changes_kind", "kind", "id"),
+)

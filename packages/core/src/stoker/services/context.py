@@ -19,6 +19,7 @@ from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
+from stoker.services.change_feed import ChangeFeed
 from stoker.services.identities import Identities
 from stoker.telemetry.metrics import METRICS
 from stoker.transport import Transport
@@ -53,10 +54,13 @@ class ServerContext:
 
     identities: Identities = field(init=False)
     """Who may come in."""
+    changes: ChangeFeed = field(init=False)
+    """Wakes those who follow changes of anything."""
 
     def __post_init__(self) -> None:
         """Know the people of the database."""
         self.identities = Identities(self.database)
+        self.changes = ChangeFeed(self.database)
 
     @cached_property
     def repositories(self) -> RepositoryStore:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, exists
@@ -42,6 +42,8 @@ class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ANY = NodeFilter()
+SHOWN: Final = ("node", "environment")
+"""Kinds of things of which a list of nodes tells something."""
 _AT_ONCE = 500
 
 

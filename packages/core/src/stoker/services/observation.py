@@ -16,6 +16,7 @@ from stoker.domain.node import Facts, NodeTarget, Observation, ObservedFile, Wat
 from stoker.domain.secret import SecretSlot, quoted
 from stoker.domain.snapshot import Applied
 from stoker.errors import NodeError
+from stoker.services import plan_progress
 from stoker.services.context import ServerContext
 from stoker.transport import NodeLink
 
@@ -59,6 +60,8 @@ class Watchers:
             if at is None or time.time() - at > FACTS_AGE_SECONDS or known.boot_id != link.identity.boot_id:
                 seen.facts = await asyncio.wait_for(link.facts(), LOOK_SECONDS)
 
+        if (progress := plan_progress.present()) is not None:
+            await asyncio.to_thread(progress.begin, "looking", len(self._targets))
         await self._all(one)
 
     async def observe(self, watches: Mapping[str, Watch]) -> None:
@@ -69,7 +72,10 @@ class Watchers:
             if link is not None:
                 watch = watches.get(target.id, Watch())
                 self.seen[target.id].observed = await asyncio.wait_for(link.observe(watch), LOOK_SECONDS)
+            if progress is not None:
+                progress.step()
 
+        progress = plan_progress.present()
         await self._all(one)
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from stoker.domain.snapshot import Selection, Snapshot
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.materials import Materials
 from stoker.plugin_host import planning_process
-from stoker.services import audit, plan_views, snapshots
+from stoker.services import audit, plan_progress, plan_views, snapshots
 from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
 from stoker.services.unfit_secrets import refuse_unfit
@@ -80,18 +80,27 @@ def create_plan(context: ServerContext, environment: str, selection: Selection |
     with context.database.read() as connection:
         row = find_environment(connection, environment)
         refuse_while_deploying(connection, str(row.id), str(row.name), "planning")
-    gathered = snapshots.gather(context, environment)
-    if (part := _ordered(selection)) is not None:
-        gathered = msgspec.structs.replace(gathered, snapshot=msgspec.structs.replace(gathered.snapshot, selection=part))
-    plan = context.wait(make_plan(context, gathered.snapshot))
-    plan = with_keyed_hashes(plan, gathered.secrets, context.vault)
-    plan = context.wait(with_pretended(context, plan, gathered.targets))
+    with plan_progress.told(context.database, str(row.id)) as progress:
+        gathered = snapshots.gather(context, environment)
+        if (part := _ordered(selection)) is not None:
+            gathered = msgspec.structs.replace(gathered, snapshot=msgspec.structs.replace(gathered.snapshot, selection=part))
+        progress.begin("planning")
+        plan = context.wait(make_plan(context, gathered.snapshot))
+        plan = with_keyed_hashes(plan, gathered.secrets, context.vault)
+        plan = context.wait(with_pretended(context, plan, gathered.targets))
+        progress.begin("storing")
+        identity = _store(context, plan, gathered)
+        progress.end("done", plan=identity)
+    return show(context, identity)
+
+
+def _store(context: ServerContext, plan: Plan, gathered: snapshots.Gathered) -> str:
     summary = plan_views.summarize(plan)
     with context.database.transaction() as connection:
         identity, digest, _ = save_plan(connection, plan, gathered.snapshot, gathered.revision, summary)
         name = plan.environment_name
         audit.record(connection, "plan.create", identity, identity, environment=name, after={"digest": digest})
-    return show(context, identity)
+    return identity
 
 
 def _ordered(selection: Selection | None) -> Selection | None:
