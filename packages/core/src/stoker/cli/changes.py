@@ -17,7 +17,7 @@ from stoker.cli.problems import printable
 from stoker.cli.session import connect
 
 if TYPE_CHECKING:
-    from stoker.client.documents import ChangeDocument
+    from stoker.client.fleet_documents import ChangeDocument
     from stoker.errors import StokerError
 
 _KINDS = ("node", "environment", "plugin", "plan", "deployment")

@@ -19,7 +19,7 @@ from stoker.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from stoker.client import StokerClient
-    from stoker.client.documents import BulkDocument
+    from stoker.client.fleet_documents import BulkDocument
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _STATUS = click.Choice(["new", "online", "unreachable", "error"])

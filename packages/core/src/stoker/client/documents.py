@@ -400,22 +400,6 @@ FINAL_STATES = frozenset({"ready", "degraded", "failed", "stopped"})
 """States in which a deployment has ended."""
 
 
-class NodesDocument(TypedDict):
-    """Nodes that were added or removed together."""
-
-    nodes: list[str]
-
-
-class BulkDocument(TypedDict, total=False):
-    """What became of many nodes that were given roles or taken out together."""
-
-    environment: str
-    revision: int
-    changed: list[str]
-    unchanged: list[str]
-    removing: list[str]
-
-
 class SessionDocument(TypedDict, total=False):
     """Who one is."""
 
@@ -484,28 +468,3 @@ class AuditPage(TypedDict, total=False):
 
     items: list[AuditDocument]
     next: str
-
-
-class ChangeDocument(TypedDict, total=False):
-    """Something that has changed; further fields depend on its kind."""
-
-    id: int
-    at: float
-    kind: str
-    action: str
-    object: str
-    object_id: str
-    environment: str
-    environment_id: str
-    what: str
-    status: str
-    state: str
-    revision: int
-    gets: str
-    loses: str
-    version: str
-    phase: str
-    nodes: int
-    looked_at: int
-    plan: str
-    reason: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stoker.client import documents as doc
+from stoker.client.fleet_documents import BulkDocument, NodesDocument
 from stoker.client.requests import Requests
 from stoker.client.requests import part_of_path as _q
 
@@ -20,13 +21,13 @@ class FleetRequests(Requests):
 
     def add_nodes(self, nodes: Sequence[Mapping[str, object]]) -> list[str]:
         """Add many nodes, all or none; the fields are those of ``add_node`` without ``refresh``."""
-        return self._one(doc.NodesDocument, "POST", "/api/nodes:add", body={"nodes": list(nodes)}, timeout=120)["nodes"]
+        return self._one(NodesDocument, "POST", "/api/nodes:add", body={"nodes": list(nodes)}, timeout=120)["nodes"]
 
     def remove_nodes(self, nodes: Sequence[str]) -> list[str]:
         """Delete many nodes that are in no environment, all or none."""
-        return self._one(doc.NodesDocument, "POST", "/api/nodes:remove", body={"nodes": list(nodes)}, timeout=120)["nodes"]
+        return self._one(NodesDocument, "POST", "/api/nodes:remove", body={"nodes": list(nodes)}, timeout=120)["nodes"]
 
-    def assign_nodes(self, environment: str, roles: Mapping[str, Sequence[str]], *, mode: str = "set") -> doc.BulkDocument:
+    def assign_nodes(self, environment: str, roles: Mapping[str, Sequence[str]], *, mode: str = "set") -> BulkDocument:
         """Give many nodes roles, all or none.
 
         Args:
@@ -36,9 +37,9 @@ class FleetRequests(Requests):
         """
         body = {"mode": mode, "assignments": [{"node": node, "roles": list(names)} for node, names in roles.items()]}
         path = f"/api/environments/{_q(environment)}/nodes:assign"
-        return self._one(doc.BulkDocument, "POST", path, body=body, timeout=120)
+        return self._one(BulkDocument, "POST", path, body=body, timeout=120)
 
-    def unassign_nodes(self, environment: str, nodes: Sequence[str]) -> doc.BulkDocument:
+    def unassign_nodes(self, environment: str, nodes: Sequence[str]) -> BulkDocument:
         """Take many nodes out, all or none."""
         path = f"/api/environments/{_q(environment)}/nodes:unassign"
-        return self._one(doc.BulkDocument, "POST", path, body={"nodes": list(nodes)}, timeout=120)
+        return self._one(BulkDocument, "POST", path, body={"nodes": list(nodes)}, timeout=120)

@@ -14,6 +14,7 @@ import msgspec
 from stoker.client import documents as doc
 from stoker.client.connection import unreachable
 from stoker.client.events import read_events
+from stoker.client.fleet_documents import ChangeDocument
 from stoker.client.requests import Requests
 from stoker.client.requests import part_of_path as _q
 from stoker.errors import ServerUnreachableError, StokerError
@@ -100,7 +101,7 @@ class Following(Requests):
         after: int | None = None,
         patience: float = PATIENCE,
         tell: Callable[[StokerError | None], None] = lambda _: None,
-    ) -> Iterator[doc.ChangeDocument]:
+    ) -> Iterator[ChangeDocument]:
         """Follow what changes, without an end; a lost connection is opened again where it broke.
 
         Args:
@@ -135,9 +136,7 @@ class Following(Requests):
                     raise lost from error
             time.sleep(0.5)
 
-    def _change_stream(
-        self, query: Sequence[tuple[str, str]], last: int | None
-    ) -> Iterator[tuple[int, doc.ChangeDocument | None]]:
+    def _change_stream(self, query: Sequence[tuple[str, str]], last: int | None) -> Iterator[tuple[int, ChangeDocument | None]]:
         """How far the stream is, with the change that it came to."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last is not None else {})
         with self._http.stream("GET", "/api/events", params=list(query), headers=headers, timeout=SILENCE) as response:
@@ -146,4 +145,4 @@ class Following(Requests):
                 raise self._error_of(response)
             for event in read_events(response.iter_lines()):
                 place = int(event.id) if event.id.isdigit() else last or 0
-                yield place, cast("doc.ChangeDocument", msgspec.json.decode(event.data)) if event.data else None
+                yield place, cast("ChangeDocument", msgspec.json.decode(event.data)) if event.data else None
