@@ -1,17 +1,14 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a server listens: its port, its certificate, and that it is the only one on its data folder."""
+"""Where a server listens: its port and its certificate."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from stoker.api.auth import allowed_hosts
@@ -20,28 +17,6 @@ from stoker.errors import ConfigurationError, StokerError
 from stoker.services.certificates import ensure_certificate, fingerprint
 
 _LOG = logging.getLogger("stoker.app")
-
-
-@contextmanager
-def alone(config: ServerConfig) -> Iterator[None]:
-    """Two servers on one data folder would carry out deployments twice."""
-    try:
-        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (config.data_dir / "server.lock").open("w")
-    except OSError as error:
-        raise ConfigurationError(
-            f"the data folder {config.data_dir} cannot be used: {error.strerror}.",
-            remedy="Name a folder that this user may write with --data, STOKER_DATA or data_dir.",
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigurationError(
-                f"another server runs with the data folder {config.data_dir}.",
-                remedy="Stop it, or choose another folder with --data.",
-            ) from error
-        yield
 
 
 def listen(config: ServerConfig) -> list[socket.socket]:

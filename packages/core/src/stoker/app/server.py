@@ -11,11 +11,12 @@ from typing import Final
 import uvicorn
 
 from stoker.app.composition import build_app, build_context, open_vault
-from stoker.app.listening import alone, ensure_tls, listen
+from stoker.app.listening import ensure_tls, listen
 from stoker.app.supervisor import supervise
 from stoker.config import ServerConfig
 from stoker.errors import StokerError
 from stoker.services.change_feed import ChangeFeed
+from stoker.services.data_folder import alone
 from stoker.telemetry import logs, service_manager
 
 _LOG = logging.getLogger("stoker.app")

@@ -21,6 +21,8 @@ BAD_INPUT = 2
 
 COMMANDS = {
     "serve": Lazy("stoker.cli.serve", "serve", "Run the server in the foreground."),
+    "backup": Lazy("stoker.cli.backup", "backup", "Write everything that a server is into one file."),
+    "restore": Lazy("stoker.cli.backup", "restore", "Make a server's data of a backup."),
     "plugins": Lazy("stoker.cli.plugins", "plugins", "Install, list and uninstall plugins."),
     "components": Lazy("stoker.cli.components", "components", "What can be chosen when an environment is made."),
     "releases": Lazy("stoker.cli.releases", "releases", "Products that installed plugins bring."),

@@ -48,6 +48,12 @@ def plugin_versions(connection: Connection, name: str) -> list[Row[tuple[object,
     return list(connection.execute(select(tables.plugins).where(tables.plugins.c.name == name)))
 
 
+def installed_versions(connection: Connection) -> list[tuple[str, str]]:
+    """Name and version of everything that is installed."""
+    table = tables.plugins
+    return [(row.name, row.version) for row in connection.execute(select(table.c.name, table.c.version))]
+
+
 def environments_using(connection: Connection) -> dict[tuple[str, str], list[str]]:
     """Plugin and version -> names of the environments that use it."""
     used, environments = tables.environment_plugins, tables.environments
