@@ -118,6 +118,8 @@ def _is_audited(context: ServerContext) -> Callable[[httpx.Response], None]:
     def check(response: httpx.Response) -> None:
         if response.request.method in ("GET", "HEAD", "OPTIONS") or not response.is_success:
             return
+        if "idempotency-replayed" in response.headers:  # nothing was done again
+            return
         with context.database.read() as connection:
             told = select(audit_log.c.id).where(audit_log.c.request_id == response.headers["x-request-id"])
             found = connection.execute(told).first()
