@@ -98,3 +98,10 @@ def test_nothing_of_this_machine_is_written_down() -> None:
         and forbidden.search((ROOT / file).read_text(errors="replace"))
     ]
     assert not found
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    for path in (ROOT / "docs/adr").glob("0*.md"):
+        number = path.name[:4]
+        assert path.read_text().startswith(f"# {number}. "), f"{path.name} says another number"
+        assert len(list(path.parent.glob(f"{number}-*.md"))) == 1, f"there are two decisions {number}"
