@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from tests.acceptance.fetching import Fetcher
-from tests.acceptance.server import add_nodes, bundle, deploy
+from tests.acceptance.server import Server, add_nodes, bundle, deploy
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -34,16 +34,45 @@ def changes(client, plan):
     return files, tasks
 
 
-def test_the_product_is_deployed_from_nothing_with_both_extensions(server, client, nodes, tmp_path):
+def install(client, nodes, folder):
+    """Plugins and nodes, as every server needs them before an environment."""
     for name in PLUGINS:
         plugin = importlib.import_module(f"stoker_plugin_{name.replace('-', '_')}").plugin
-        client.install_plugin(bundle(plugin, tmp_path))
+        client.install_plugin(bundle(plugin, folder))
     add_nodes(client, list(nodes.values()))
+
+
+def planned(client):
+    """What a new plan would do, whichever server says it."""
+    plan = client.create_plan("site")["id"]
+    return [list(client.plan_files(plan)), list(client.plan_packages(plan)), list(client.plan_tasks(plan))]
+
+
+def test_an_environment_taken_to_an_empty_server_has_an_equal_plan(server, client, nodes, tmp_path):
+    install(client, nodes, tmp_path)
     client.create_environment("site")
     for name in PLUGINS:
         client.enable_plugin("site", name, settings={"title": "Hello"} if name == "web-cluster" else None)
     for name, roles in ROLES.items():
         client.assign_node("site", name, roles)
+    server.cli("env", "override", "set", "site", CONFIG, "defaults", "timeout connect", "3s")
+    file = tmp_path / "site.yaml"
+    file.write_text(server.cli("env", "export", "site"))
+    (tmp_path / "empty").mkdir()
+    empty = Server(tmp_path / "empty")
+    try:
+        with empty.start().client() as other:
+            install(other, nodes, tmp_path)
+            empty.cli("env", "apply", "-f", file, "--yes")
+            assert empty.cli("env", "export", "site") == file.read_text()
+            mine = planned(client)
+            assert all(mine)
+            assert planned(other) == mine
+    finally:
+        empty.stop()
+
+
+def test_the_product_is_deployed_from_nothing_with_both_extensions(client, nodes):
     plan, _ = deploy(client, "site")
     status, body, served = Fetcher(nodes[BALANCER].address, PORT, ()).fetch()
     assert (status, "<h1>Hello</h1>" in body) == (200, True)
