@@ -21,6 +21,7 @@ from litestar import Litestar
 from stoker.app.composition import Lifespan, build_api_context, build_app, open_vault
 from stoker.app.forwarding import Forwarding
 from stoker.app.inside import hear
+from stoker.app.public_settings import public_settings
 from stoker.config import ServerConfig
 from stoker.orchestration.feed import Feed
 from stoker.services.change_feed import ChangeFeed
@@ -30,7 +31,6 @@ from stoker.telemetry.metrics import METRICS
 _LOG = logging.getLogger("stoker.app")
 READY: Final = b"ready"
 """What an API process says to its supervisor as soon as it answers."""
-DRAIN_SECONDS: Final = 5
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,19 +73,9 @@ def answer(config: ServerConfig, post: Post) -> None:
     METRICS.share_through(Path(post.metrics))
     context = build_api_context(config, vault)
     supervisor = Path(post.supervisor)
-    settings = uvicorn.Config(
-        build_app(context, middleware=[Forwarding(supervisor)], lifespan=[_hearing(supervisor, context.feed)]),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(config.trusted_proxies),  # by default every client on this machine is believed
-        forwarded_allow_ips=config.trusted_proxies,
-        lifespan="on",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        ssl_certfile=post.certificate or None,
-        ssl_keyfile=post.key or None,
-    )
-    server = _Server(settings)
+    app = build_app(context, middleware=[Forwarding(supervisor)], lifespan=[_hearing(supervisor, context.feed)])
+    certificate, key = (Path(path) if path else None for path in (post.certificate, post.key))
+    server = _Server(public_settings(app, config, certificate, key))
     server.link = link
     server.changes = context.changes
     server.run(sockets=[socket.socket(fileno=number) for number in post.listening])

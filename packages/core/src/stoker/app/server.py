@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import Final
 
 import uvicorn
 
 from stoker.app.composition import build_app, build_context, open_vault
 from stoker.app.listening import ensure_tls, listen
+from stoker.app.public_settings import public_settings
 from stoker.app.supervisor import supervise
 from stoker.config import ServerConfig
 from stoker.errors import StokerError
@@ -20,7 +20,6 @@ from stoker.services.data_folder import alone
 from stoker.telemetry import logs, service_manager
 
 _LOG = logging.getLogger("stoker.app")
-DRAIN_SECONDS: Final = 5
 
 
 class _Server(uvicorn.Server):
@@ -60,19 +59,7 @@ def serve(config: ServerConfig) -> None:
             supervise(config, vault, sockets, certificate, key)
             return
         context = build_context(config, vault)
-        settings = uvicorn.Config(
-            build_app(context),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(config.trusted_proxies),  # by default every client on this machine is believed
-            forwarded_allow_ips=config.trusted_proxies,
-            lifespan="on",
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-        )
-        server = _Server(settings)
+        server = _Server(public_settings(build_app(context), config, certificate, key))
         server.stoker = config
         server.changes = context.changes
         try:

@@ -21,9 +21,10 @@ from typing import Final
 import msgspec
 import uvicorn
 
-from stoker.app.api_process import DRAIN_SECONDS, READY, Post
+from stoker.app.api_process import READY, Post
 from stoker.app.composition import build_context, build_inner_app
 from stoker.app.inside import Inside, inside_socket
+from stoker.app.public_settings import DRAIN_SECONDS
 from stoker.config import ServerConfig
 from stoker.db.vault import Vault
 from stoker.errors import StokerError

@@ -25,6 +25,32 @@ SILENCE: Final = httpx.Timeout(25.0, connect=5.0)
 """Seconds without a sign of life in a stream, in which a server says every ten seconds that it is there."""
 
 
+class _Loss:
+    """A server that is lost, and how long its follower still waits."""
+
+    def __init__(self, server: str, patience: float, tell: Callable[[StokerError | None], None]) -> None:
+        self._server = server
+        self._patience = patience
+        self._tell = tell
+        self._since: float | None = None
+
+    def over(self) -> None:
+        """The server said something."""
+        if self._since is not None:
+            self._since = None
+            self._tell(None)
+
+    def goes_on(self, error: httpx.TransportError | ServerUnreachableError) -> None:
+        """The server was not reached; raises ServerUnreachableError when that has lasted too long."""
+        now = time.monotonic()
+        lost = error if isinstance(error, ServerUnreachableError) else unreachable(self._server, error)
+        if self._since is None:
+            self._since = now
+            self._tell(lost)
+        if now - self._since > self._patience:
+            raise lost from error
+
+
 class Following(Requests):
     """Requests whose answers are streams of events."""
 
@@ -52,13 +78,11 @@ class Following(Requests):
             ServerUnreachableError: the server did not come back in time.
         """
         last = after
-        silent_since: float | None = None
+        loss = _Loss(self.settings.server, patience, tell)
         while True:
             try:
                 for event in self._event_stream(deployment, last):
-                    if silent_since is not None:
-                        silent_since = None
-                        tell(None)
+                    loss.over()
                     if event is None:
                         continue
                     last = event.get("id", last)
@@ -68,13 +92,7 @@ class Following(Requests):
                 if self.deployment(deployment).get("state") in doc.FINAL_STATES:
                     return
             except (httpx.TransportError, ServerUnreachableError) as error:
-                now = time.monotonic()
-                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
-                if silent_since is None:
-                    silent_since = now
-                    tell(lost)
-                if now - silent_since > patience:
-                    raise lost from error
+                loss.goes_on(error)
             time.sleep(0.5)
 
     def _event_stream(self, deployment: str, last: int) -> Iterator[doc.EventDocument | None]:
@@ -116,24 +134,16 @@ class Following(Requests):
         """
         query = [("kind", kind) for kind in kinds] + ([("environment", environment)] if environment else [])
         last = after
-        silent_since: float | None = None
+        loss = _Loss(self.settings.server, patience, tell)
         while True:
             try:
                 for place, change in self._change_stream(query, last):
                     last = place
-                    if silent_since is not None:
-                        silent_since = None
-                        tell(None)
+                    loss.over()
                     if change is not None:
                         yield change
             except (httpx.TransportError, ServerUnreachableError) as error:
-                now = time.monotonic()
-                lost = error if isinstance(error, ServerUnreachableError) else unreachable(self.settings.server, error)
-                if silent_since is None:
-                    silent_since = now
-                    tell(lost)
-                if now - silent_since > patience:
-                    raise lost from error
+                loss.goes_on(error)
             time.sleep(0.5)
 
     def _change_stream(self, query: Sequence[tuple[str, str]], last: int | None) -> Iterator[tuple[int, ChangeDocument | None]]:
