@@ -6,13 +6,13 @@ import contextlib
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from stoker.client import ConnectionSettings, StokerClient
+from stoker.db.database import Database
 from stoker.errors import StokerError
 from stoker_sdk.bundle import write_bundle
 from stoker_sdk.manifest import to_manifest
@@ -33,10 +33,13 @@ def bundle(plugin, folder):
 
 
 class Server:
-    """Starts, kills and asks one server; everything it writes is in its folder."""
+    """Starts, kills and asks one server; everything it writes is in its folder, or in its database."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, database="", processes=1):
+        """``database``: an URL, of which any of SQLite means the file in the data folder."""
         self.folder = folder
+        self.database = "" if database.startswith("sqlite") else database
+        self.processes = processes
         self.data = folder / "data"
         self.log = folder / "server.log"
         self.port = free_port()
@@ -48,6 +51,7 @@ class Server:
 
     def start(self):
         words = self.command("serve", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data))
+        words += ["--processes", str(self.processes), *(["--database", self.database] if self.database else [])]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + STARTING
@@ -67,6 +71,11 @@ class Server:
         moment = time.time()
         self.process.wait()
         return moment
+
+    def api_processes(self):
+        """The processes that answer, where there are several."""
+        children = [pid for path in Path(f"/proc/{self.process.pid}/task").glob("*/children") for pid in path.read_text().split()]
+        return {int(pid) for pid in children if "--api-process" in Path(f"/proc/{pid}/cmdline").read_text()}
 
     def stop(self):
         if self.process is None or self.process.poll() is not None:
@@ -101,9 +110,15 @@ class Server:
     def tail(self):
         return f"server log: {self.log.read_text(errors='replace')[-3000:]}" if self.log.exists() else ""
 
-    def database(self):
-        """The database as it is on disk; only for looking."""
-        return sqlite3.connect(f"file:{self.data / 'stoker.db'}?mode=ro", uri=True)
+    @contextlib.contextmanager
+    def reading(self):
+        """A connection to the database as it is on disk; only for looking."""
+        database = Database(self.database or f"sqlite:///{self.data / 'stoker.db'}")
+        try:
+            with database.read() as connection:
+                yield connection
+        finally:
+            database.close()
 
 
 def add_nodes(client, nodes, prefix=""):

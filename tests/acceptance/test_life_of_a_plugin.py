@@ -10,6 +10,8 @@ import zlib
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
+from stoker.db import tables
 
 from tests.acceptance.plugins.site import site_plugin as site
 from tests.acceptance.server import add_nodes, deploy
@@ -139,8 +141,8 @@ def test_the_secret_is_nowhere_but_where_it_belongs(server, lab, client):
     deploy(client, "lab")
     holes = []
     holes += [str(path) for path in server.folder.rglob("*") if path.is_file() and PLANTED.encode() in path.read_bytes()]
-    with server.database() as database:
-        for row in database.execute("select body, snapshot from plans").fetchall():
+    with server.reading() as connection:
+        for row in connection.execute(select(tables.plans.c.body, tables.plans.c.snapshot)):
             holes += ["plans" for value in row if PLANTED.encode() in zlib.decompress(value)]
     plans = client.plans("lab")
     said = [repr(client.environment_plugins("lab")), repr(client.plugins()), repr(client.nodes())]
@@ -185,12 +187,11 @@ def test_uninstall_leaves_no_row_and_no_file(server, client):
     assert client.plugins() == []
     assert list((server.data / "plugins").rglob("*site*")) == []
     history = {"plans", "deployments", "deployment_events", "audit", "snapshots"}
-    with server.database() as database:
-        for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
-            columns = [row[1] for row in database.execute(f"pragma table_info({table})")]
-            if "plugin" in columns and table not in history:
-                count = database.execute(f"select count(*) from {table} where plugin = 'site'").fetchone()[0]
-                assert count == 0, f"{table} has {count} rows of the plugin"
+    with server.reading() as connection:
+        for name, table in tables.metadata.tables.items():
+            if "plugin" in table.c and name not in history:
+                count = connection.execute(select(func.count()).where(table.c.plugin == "site")).scalar_one()
+                assert count == 0, f"{name} has {count} rows of the plugin"
 
 
 def test_the_database_file_is_not_readable_by_others(server):

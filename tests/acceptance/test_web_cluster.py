@@ -4,13 +4,16 @@
 
 import importlib
 import itertools
+import os
 
 import pytest
 
 from tests.acceptance.fetching import Fetcher
 from tests.acceptance.server import Server, add_nodes, bundle, deploy
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+# The other stories run on SQLite in one process; this one on PostgreSQL in several, unless the environment says otherwise.
+DATABASE = os.environ.get("STOKER_TEST_DATABASE", "postgresql")
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.databases(DATABASE)]
 
 PLUGINS = ["web-cluster", "web-cache", "web-timeouts"]
 BALANCER, CACHE, FIRST, SECOND, THIRD = "n1", "n2", "n3", "n4", "n5"

@@ -15,6 +15,8 @@ def parse():
     parser.add_argument("--rounds", type=int, default=20, help="how many kills (20)")
     parser.add_argument("--seed", type=int, default=1, help="which random moments (1)")
     parser.add_argument("--simulated", action="store_true", help="on modelled nodes: needs neither root nor Linux")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="where the server keeps its state")
+    parser.add_argument("--processes", type=int, default=1, help="API processes; more than one are killed, too (1)")
     parser.add_argument("--log", type=Path, help="also write everything to this file")
     return parser.parse_args()
 
@@ -44,8 +46,9 @@ def main():
 def on_lab(options, say):
     from tests.chaos import lab
 
-    say(f"chaos on lab nodes: {options.rounds} kills, seed {options.seed}")
-    found = lab.Chaos(options.rounds, options.seed, say).run()
+    surroundings = {"database": options.database, "processes": options.processes}
+    say(f"chaos on lab nodes: {options.rounds} kills, seed {options.seed}, {options.database}, {options.processes} API processes")
+    found = lab.Chaos(options.rounds, options.seed, say, **surroundings).run()
     say(f"{'KILL':<6}{'AIM':<10}{'HIT':<12}ATTEMPT")
     for kill in found.kills:
         say(f"{kill.number + 1:<6}{kill.aim:<10}{kill.seen:<12}{kill.attempt}")
@@ -54,7 +57,10 @@ def on_lab(options, say):
         say(f"{node:<8}{idempotent!s:<12}{unknown:<9}{state:<10}{attempt}")
     hits = [kill.seen for kill in found.kills]
     say(f"{len(hits)} kills: {hits.count('running')} while a command ran, {hits.count('between')} between its end and the commit")
-    broken = lab.verdict(found, options.rounds)
+    for what in sorted({what for what, _ in found.others}):
+        seconds = [taken for name, taken in found.others if name == what]
+        say(f"{len(seconds)} kills of {what}, back after {max(seconds):.1f} s at the latest")
+    broken = lab.verdict(found, options.rounds, **surroundings)
     for text in broken:
         say(f"BROKEN: {text}")
     say(

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the nodes' own logs and the history say, and the promises that they must keep."""
 
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import msgspec
-from stoker.domain.plan import Plan
+from sqlalchemy import select
+from stoker.db.deployments import find_deployment
+from stoker.db.plans import load_plan
+from stoker.db.tables import deployment_events
 
 LOG = "/var/log/chaos.log"
 
@@ -45,6 +46,8 @@ class Evidence:
     """Everything gathered in one run."""
 
     kills: list = field(default_factory=list)
+    others: list = field(default_factory=list)
+    """What else was killed: (what, seconds until it was back)."""
     reboots: list = field(default_factory=list)
     violations: list = field(default_factory=list)
 
@@ -71,17 +74,19 @@ class Names(NamedTuple):
         return self.nodes[int(node)], self.tasks[int(task)], int(number)
 
 
-def names(database, deployment):
+def names(connection, deployment):
     """Read the names from the deployment's plan."""
-    query = "select body from plans where id = (select plan_id from deployments where id = ?)"
-    plan = msgspec.json.decode(zlib.decompress(database.execute(query, (deployment,)).fetchone()[0]), type=Plan)
+    plan = load_plan(connection, str(find_deployment(connection, deployment).plan_id)).plan
     return Names([task.name for task in plan.tasks], [node.name for node in plan.nodes])
 
 
-def committed(database, deployment):
+def committed(connection, deployment):
     """The attempts whose end the database knows: (node, task, number)."""
-    query = "select node, task, attempt from deployment_events where deployment_id = ? and kind in ('finished', 'unknown')"
-    return set(database.execute(query, (deployment,)).fetchall())
+    events = deployment_events.c
+    query = select(events.node, events.task, events.attempt).where(
+        events.deployment_id == deployment, events.kind.in_(("finished", "unknown"))
+    )
+    return {tuple(row) for row in connection.execute(query)}
 
 
 def moment_of(lines, moment, is_committed):

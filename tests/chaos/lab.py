@@ -3,12 +3,15 @@
 """The deployment that is killed again and again: real lab nodes, commands that log their own start and end."""
 
 import contextlib
+import os
 import random
+import signal
 import tempfile
 import time
 from pathlib import Path
 
 from stoker.errors import StokerError
+from stoker_lab.database_server import DatabaseServer
 from stoker_lab.errors import LabError
 from stoker_lab.nodes import Lab, end_abandoned
 from stoker_sdk import Dependency, Plugin
@@ -47,8 +50,10 @@ def plugin(name, *, idempotent):
 class Chaos:
     """One run of kills and reboots."""
 
-    def __init__(self, rounds, seed, say):
+    def __init__(self, rounds, seed, say, *, database="sqlite", processes=1):
         self.rounds = rounds
+        self.kind = database
+        self.processes = processes
         self.random = random.Random(seed)
         self.say = say
         self.found = evidence.Evidence()
@@ -58,7 +63,9 @@ class Chaos:
         end_abandoned()
         with tempfile.TemporaryDirectory(prefix="stoker-chaos-") as folder:
             self.lab = Lab(Path(folder) / "lab", "chaos", owner=_own_pid(), progress=self.say)
-            self.server = Server(Path(folder))
+            self.database = DatabaseServer(durable=True) if self.kind == "postgresql" else None
+            url = self.database.__enter__().create() if self.database else ""
+            self.server = Server(Path(folder), url, self.processes)
             try:
                 self.nodes = self.lab.up(NODES)
                 self._prepare(Path(folder))
@@ -66,6 +73,8 @@ class Chaos:
                 self._reboot_rounds()
             finally:
                 self.server.stop()
+                if self.database:
+                    self.database.__exit__()
                 self.lab.down()
         return self.found
 
@@ -131,6 +140,7 @@ class Chaos:
 
     def _kill(self, number, aim, deployment, before):
         """Wait for the moment, kill, look, start again; False if the deployment ended first."""
+        self._kill_another(number)
         if not self._wait_for(aim, deployment, before):
             return False
         moment = self.server.kill()
@@ -139,6 +149,42 @@ class Chaos:
         self.say(f"kill {number + 1}: aimed at {aim}, hit {seen} {attempt}")
         self.server.start()
         return True
+
+    def _kill_another(self, number):
+        """Now and then something else dies first: an API process, or the database; whoever it is comes back by itself."""
+        if self.processes > 1 and number % 2 == 0:
+            began = time.monotonic()
+            there = self._until(lambda: len(found := self.server.api_processes()) == self.processes and found, "API processes")
+            victim = self.random.choice(sorted(there))
+            os.kill(victim, signal.SIGKILL)
+            self._until(lambda: len(self.server.api_processes() - {victim}) == self.processes, "a new API process")
+            self._note_other("API process", began)
+        if self.database and number % 5 == 1:
+            began = time.monotonic()
+            self.database.stop(signal.SIGQUIT)
+            time.sleep(self.random.uniform(0.2, 2.0))
+            self.database.start()
+            self._note_other("PostgreSQL", began)
+
+    def _note_other(self, what, began):
+        with self.server.client() as client:
+            self._until(lambda: self._answers(client), "answers")
+        seconds = time.monotonic() - began
+        self.found.others.append((what, seconds))
+        self.say(f"{what} killed, back after {seconds:.1f} s")
+
+    def _answers(self, client):
+        with contextlib.suppress(StokerError):
+            return client.environments() is not None
+        return False
+
+    def _until(self, true, what):
+        end = time.monotonic() + PATIENCE
+        while not (found := true()):
+            if time.monotonic() > end:
+                raise AssertionError(f"no {what} within {PATIENCE} s\n{self.server.tail()}")
+            time.sleep(0.02)
+        return found
 
     def _wait_for(self, aim, deployment, before):
         """Watch the nodes' logs until the aimed moment has come."""
@@ -162,9 +208,9 @@ class Chaos:
 
     def _classify(self, deployment, moment, before):
         """What was under way at the kill; the server is dead, so the database tells what it had committed."""
-        with contextlib.closing(self.server.database()) as database:
-            known = evidence.committed(database, deployment)
-            key_of = evidence.names(database, deployment).key
+        with self.server.reading() as connection:
+            known = evidence.committed(connection, deployment)
+            key_of = evidence.names(connection, deployment).key
         lines = [line for line in self._logs() if line not in before and line.attempt.startswith(f"{deployment}.")]
         return evidence.moment_of(lines, moment, lambda attempt: key_of(attempt) in known)
 
@@ -245,8 +291,8 @@ class Chaos:
             self.found.violations.append(str(error))
             return
         mine = [line for line in lines if any(line.attempt.startswith(f"{deployment}.") for deployment in chain)]
-        with contextlib.closing(self.server.database()) as database:
-            key_of = evidence.names(database, chain[0]).key
+        with self.server.reading() as connection:
+            key_of = evidence.names(connection, chain[0]).key
         steps = {TASK.format(number) for number in range(STEPS)}
         names = [node.name for node in self.nodes]
         self.found.violations += evidence.judge(mine, history, unknowns, steps, names, key_of)
@@ -256,7 +302,7 @@ def _own_pid():
     return int(Path("/proc/self").resolve().name)
 
 
-def verdict(found, rounds):
+def verdict(found, rounds, *, database="sqlite", processes=1):
     """The violations, and what was not proved."""
     broken = list(found.violations)
     hits = [kill.seen for kill in found.kills]
@@ -267,6 +313,11 @@ def verdict(found, rounds):
             broken.append(f"only {hits.count('running')} kills while a command ran, {RUNNING} are needed")
         if hits.count("between") < BETWEEN:
             broken.append(f"only {hits.count('between')} kills between a command's end and the commit, {BETWEEN} are needed")
+    others = [what for what, _ in found.others]
+    if processes > 1 and others.count("API process") < rounds // 2:
+        broken.append(f"only {others.count('API process')} kills of API processes")
+    if database == "postgresql" and rounds > 1 and "PostgreSQL" not in others:
+        broken.append("the database never went away")
     if len(found.reboots) < REBOOTS:
         broken.append(f"only {len(found.reboots)} of {REBOOTS} reboots")
     return broken

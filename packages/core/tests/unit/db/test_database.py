@@ -11,7 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError
 from stoker.db import tables
 from stoker.db.database import Database
 from stoker.db.vault import Vault
@@ -76,6 +76,23 @@ def test_a_reader_sees_one_state(database: Database) -> None:
         with database.transaction() as writer:
             writer.execute(insert(tables.server_state).values(key="k", value="v"))
         assert reader.execute(select(tables.server_state)).all() == []
+
+
+def test_texts_sort_by_their_bytes_whatever_the_locale(database: Database) -> None:
+    names = ["a", "B", "a-b", "ab", "Z", "\N{LATIN SMALL LETTER A WITH DIAERESIS}", "_"]
+    with database.transaction() as connection:
+        connection.execute(insert(tables.server_state), [{"key": name, "value": name} for name in names])
+    for column in (tables.server_state.c.key, tables.server_state.c.value):
+        with database.read() as connection:
+            assert list(connection.execute(select(column).order_by(column)).scalars()) == sorted(names)
+
+
+def test_a_reader_writes_nothing(database_kind: str, database: Database) -> None:
+    if database_kind == "postgresql":  # SQLite trusts us
+        with pytest.raises(InternalError, match="read-only"), database.read() as connection:
+            connection.execute(insert(tables.server_state).values(key="k", value="v"))
+    with database.read() as connection:
+        assert connection.execute(select(tables.server_state)).all() == []
 
 
 def test_the_master_key_is_private_and_kept(tmp_path: Path) -> None:
