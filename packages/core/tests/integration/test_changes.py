@@ -245,12 +245,11 @@ def test_the_command_line_watches(simulation) -> None:
         if name:
             simulation.client.create_environment(name)
         with subprocess.Popen(
-            simulation.command(*words),
+            # Whoever runs the tests in a shell's background has them ignore the signal of Ctrl-C.
+            ["env", "--default-signal=INT", *simulation.command(*words)],
             stdout=subprocess.PIPE,
             text=True,
             env=simulation.surroundings(PYTHONUNBUFFERED="1"),
-            # Whoever runs the tests in a shell's background has them ignore the signal of Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             time.sleep(2.5)
             simulation.client.add_node("looked-at", "192.0.2.9")
