@@ -95,8 +95,11 @@ def assign(
     client = connect()
     wanted = sorted({role for text in roles for role in text.split(",") if role})
     done = client.assign_nodes(target, dict.fromkeys(chosen(client, names, everything, given), wanted), mode=mode or "set")
-    what = {"add": "also", "remove": "no longer"}.get(mode or "", "exactly")
-    output.answer(done, f"{_changed(done)} {what} {', '.join(wanted)} in {target}", as_json)
+    named = f"{'the role' if len(wanted) == 1 else 'the roles'} {', '.join(wanted)}" if wanted else "no role"
+    told = {"add": f"now have {named}, too", "remove": f"no longer have {named}"}.get(
+        mode or "", f"now have {named}, and no other"
+    )
+    output.answer(done, f"{target}: {_changed(done)} {told if wanted else f'now have {named}'}", as_json)
 
 
 @click.command(cls=Command)
