@@ -95,11 +95,9 @@ def assign(
     client = connect()
     wanted = sorted({role for text in roles for role in text.split(",") if role})
     done = client.assign_nodes(target, dict.fromkeys(chosen(client, names, everything, given), wanted), mode=mode or "set")
-    named = f"{'the role' if len(wanted) == 1 else 'the roles'} {', '.join(wanted)}" if wanted else "no role"
-    told = {"add": f"now have {named}, too", "remove": f"no longer have {named}"}.get(
-        mode or "", f"now have {named}, and no other"
-    )
-    output.answer(done, f"{target}: {_changed(done)} {told if wanted else f'now have {named}'}", as_json)
+    named = f"{'the role' if len(wanted) == 1 else 'the roles'} {', '.join(wanted)}"
+    told = {"add": f"with {named}, too", "remove": f"without {named}"}.get(mode or "", f"with {named} and no other")
+    output.answer(done, f"{target}: {_changed(done)} {told if wanted else 'with no role'}", as_json)
 
 
 @click.command(cls=Command)
