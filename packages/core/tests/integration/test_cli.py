@@ -299,7 +299,8 @@ def test_completion_names_environments(simulation, environment, shell):
     asked = {"_STOKER_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": "3"}
     if shell == "fish":
         asked["COMP_CWORD"] = last
-    said = simulation.cli(status=0, **asked)
+    tries = (simulation.cli(status=0, **asked) for _ in range(10))
+    said = next(said for said in tries if said)  # a busy server may not answer at once
     assert NAME in said.replace(",", "\n").splitlines()
     assert "spare" not in said
 
@@ -320,12 +321,18 @@ def completed(simulation, line, **more):
     return {word.partition(",")[2] for word in done.stdout.split()}
 
 
+def completes(simulation, line, wanted, *, among_others=False):
+    """Whether the last word is completed like that: completion gives up where a busy server does not answer at once."""
+    tries = (completed(simulation, line) for _ in range(10))
+    return any(wanted <= found if among_others else wanted == found for found in tries)
+
+
 def test_completion_knows_roles_nodes_files_and_settings(simulation, environment):
-    assert completed(simulation, f"stoker env assign {NAME} {NODE} ") == {NAME}
-    assert {NAME, NODE} <= completed(simulation, "stoker plan explain ")
-    assert completed(simulation, f"stoker plan explain {NAME} {NODE} /etc/she") == {"/etc/shell:"}
-    assert completed(simulation, f"stoker env enable {NAME} keen --set ") == {"port=", "token=", "key="}
-    assert completed(simulation, f"stoker env enable {NAME} keen --secret t") == {"token"}
+    assert completes(simulation, f"stoker env assign {NAME} {NODE} ", {NAME})
+    assert completes(simulation, "stoker plan explain ", {NAME, NODE}, among_others=True)
+    assert completes(simulation, f"stoker plan explain {NAME} {NODE} /etc/she", {"/etc/shell:"})
+    assert completes(simulation, f"stoker env enable {NAME} keen --set ", {"port=", "token=", "key="})
+    assert completes(simulation, f"stoker env enable {NAME} keen --secret t", {"token"})
 
 
 def test_completion_is_silent_and_quick_without_a_server(simulation, environment):

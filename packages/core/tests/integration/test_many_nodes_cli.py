@@ -21,8 +21,10 @@ def test_many_nodes_are_added_chosen_assigned_taken_out_and_removed(simulation, 
         return [node["name"] for node in json.loads(cli("nodes", "list", "--json", *filters))["items"]]
 
     assert names("--free", "--match", "many") == ["many0", "many1", "many2", "many3"]
-    assert "2 nodes exactly many in many" in cli("nodes", "assign", "many", "many0", "many1", "--role", "many")
-    assert "2 nodes (2 as before) exactly many" in cli("nodes", "assign", "many", "--match", "many", "--role", "many")
+    assert "many: 2 nodes with the role many and no other" in cli("nodes", "assign", "many", "many0", "many1", "--role", "many")
+    assert "many: 2 nodes (2 as before) with the role many and no other" in cli(
+        "nodes", "assign", "many", "--match", "many", "--role", "many"
+    )
     assert names("--env", "many", "--with-role", "many") == ["many0", "many1", "many2", "many3"]
     assert names("--env", "many", "--status", "unreachable") == []
     cli("nodes", "assign", "many", "many3", "--role", "many", "--remove")

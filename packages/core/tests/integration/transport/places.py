@@ -52,7 +52,7 @@ HELLO = "echo hello"
 FAIL = "echo broken; exit 3"
 FOREVER = "echo waiting; sleep 60"
 LATE = "sleep 1; echo late"
-CUT = "sleep 1.5; echo went on"
+CUT = "sleep 4; echo went on"
 SHAPE = "blob:suite:files/shape"
 SHAPE_PROGRAM = b"""#!/bin/sh
 [ "$1" != --dry-run ] || { echo '{"changed": true, "diff": "+round"}'; exit 0; }
@@ -69,7 +69,7 @@ RULES = [
     Rule(match="^echo broken", output="broken\n", exit_status=3),
     Rule(match="^echo waiting", output="waiting\n", hang=True),
     Rule(match="^sleep 1; ", output="late\n", delay=1.0),
-    Rule(match="^sleep 1.5; ", output="went on\n", delay=1.5, drop=True),
+    Rule(match="^sleep 4; ", output="went on\n", delay=4.0, drop=True),
 ]
 
 
@@ -163,7 +163,7 @@ class SshPlace(Place):
 
 
 async def cut_ssh(link: NodeLink, attempt: str) -> None:
-    """Lose the connection half a second into a command of a second and a half."""
+    """Lose the connection half a second into a command of four seconds."""
     running = asyncio.create_task(link.execute(attempt, CommandAction(run=CUT), Given(), 30))
     await asyncio.sleep(0.5)
     link._connections[-1].abort()  # type: ignore[attr-defined]
