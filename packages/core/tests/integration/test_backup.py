@@ -199,3 +199,27 @@ def test_a_sealed_backup_is_opened_by_its_passphrase_alone(server_context, tmp_p
 
 def test_a_running_server_is_not_restored_over(made, running_server, capsys):
     assert "another server runs" in stoker(capsys, "restore", made, "--data", running_server.data_dir, "--force", status=2)
+
+
+def test_a_hostile_backup_touches_nothing_outside(made, tmp_path, capsys):
+    victim = tmp_path / "victim"
+    victim.write_text("private")
+    victim.chmod(0o600)
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    file = tarfile.TarInfo(str(victim))
+    file.mode = 0o755
+    inside = tarfile.TarInfo(str(folder))
+    inside.type = tarfile.DIRTYPE
+    up = tarfile.TarInfo("data/../../up")
+    link, pipe = tarfile.TarInfo("data/link"), tarfile.TarInfo("data/pipe")
+    link.type, link.linkname, pipe.type = tarfile.LNKTYPE, "about.json", tarfile.FIFOTYPE
+    for member in (file, inside, up, link, pipe):
+        with tarfile.open(made) as old, tarfile.open(tmp_path / "bad", "w:gz") as new:
+            for good in old:
+                new.addfile(good, old.extractfile(good) if good.isreg() else None)
+            new.addfile(member)
+        assert "is damaged" in stoker(capsys, "restore", tmp_path / "bad", "--data", tmp_path / "new", status=2)
+        assert (victim.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o755), member.name
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["server.lock"]

@@ -175,3 +175,27 @@ def test_each_node_has_its_line_in_the_audit_and_a_thousand_nodes_need_few_state
         rows = connection.execute(query).all()
     assert sorted(row.object for row in rows) == sorted(names)
     assert {(row.environment, row.after) for row in rows} == {("prod", json.dumps({"roles": ["web"]}, separators=(",", ":")))}
+
+
+def test_taking_roles_away_moves_no_node(prod: TestClient, server_context: ServerContext) -> None:
+    assign(prod, {"n1": ["web"]})
+    assert findings(assign(prod, {"n1": ["web"], "n5": ["web"]}, mode="remove")) == [("W007", "assignments[1]")]
+    assert placed(prod) == {"n1": ["web"]}, "a free node came in because roles were taken from it"
+    _leave(prod, server_context, "n1")
+    assign(prod, {"n1": ["web"]}, mode="remove")
+    assert prod.get("/api/nodes/n1").json()["removing"], "a node that was being taken out stays because it lost a role"
+
+
+def test_a_node_that_comes_back_counts_for_its_roles(prod: TestClient, server_context: ServerContext) -> None:
+    assign(prod, {"n1": ["db"], "n2": ["db"]})
+    _leave(prod, server_context, "n1")
+    assert assign(prod, {"n3": ["db"]}).status_code == 200
+    for mode, names in (("set", ["db"]), ("add", ["db"]), ("add", ["web"])):
+        assert findings(assign(prod, {"n1": names}, mode=mode)) == [("W006", "assignments")]
+
+
+def _leave(client: TestClient, context: ServerContext, node: str) -> None:
+    with context.database.transaction() as connection:
+        identity = connection.execute(select(tables.nodes.c.id).where(tables.nodes.c.name == node)).scalar()
+        connection.execute(insert(tables.applied_files).values(node_id=identity, path="/etc/x", data="{}"))
+    assert client.post("/api/environments/prod/nodes:unassign", json={"nodes": [node]}).json()["removing"] == [node]

@@ -9,7 +9,7 @@ import re
 
 import pytest
 from litestar.testing import TestClient
-from stoker.api import rights
+from stoker.api import changes, rights
 from stoker.api.rights import level_of
 from stoker.app import build_app, routers
 from stoker.domain.access import AccessLevel
@@ -107,6 +107,23 @@ def test_a_token_for_one_environment_changes_no_other(client: TestClient, people
     assert other.status_code == 403
 
 
+def test_an_admins_token_for_one_environment_is_no_way_to_other_people(client: TestClient, people) -> None:
+    client.post("/api/environments", json={"name": "mine"}).raise_for_status()
+    body = {"name": "ci", "access": "admin", "environments": ["mine"]}
+    made = client.post("/api/tokens", json=body, headers=people["admin"])
+    limited = {"Authorization": f"Bearer {made.json()['token']}"}
+    others = client.get("/api/tokens").json()["items"]
+    operators = next(item["id"] for item in others if item["user"] == "operator")
+    answers = [
+        client.put("/api/users/operator/password", json={"password": "taken over by a token"}, headers=limited),
+        client.delete(f"/api/tokens/{operators}", headers=limited),
+        client.post("/api/tokens", json={"name": "o", "user": "operator", "environments": ["mine"]}, headers=limited),
+    ]
+    assert [answer.status_code for answer in answers] == [403, 404, 403], [answer.text for answer in answers]
+    body = {"user": "operator", "password": PASSWORD}
+    assert client.post("/api/session", json=body, headers={"Authorization": ""}).status_code == 201
+
+
 def test_the_description_names_the_level_of_each_operation(server_context: ServerContext, client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     operations = [operation for item in document["paths"].values() for operation in item.values()]
@@ -135,3 +152,22 @@ def test_an_open_stream_ends_with_the_rights_of_its_reader(client: TestClient, p
             return count
 
     assert asyncio.run(asyncio.wait_for(read(), 30)) == 3
+
+
+def test_changes_of_everything_end_with_the_rights_of_their_reader(client, people, server_context, monkeypatch) -> None:
+    monkeypatch.setattr(rights, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(changes, "HEARTBEAT_SECONDS", 0.05)
+    token = people["viewer"]["Authorization"].removeprefix("Bearer ")
+    reader = server_context.identities.look_up("token", digest_of(token))
+
+    async def read() -> int:
+        count = 0
+        with acting_as(reader):
+            stream = await changes.follow_changes.fn(server_context)
+            async for _ in stream.iterator:
+                count += 1
+                if count == 1:
+                    await asyncio.to_thread(client.patch, "/api/users/viewer", json={"disabled": True})
+        return count
+
+    assert asyncio.run(asyncio.wait_for(read(), 10)) == 1

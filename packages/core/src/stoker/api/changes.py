@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from sqlalchemy import Row, select
 
 from stoker.api.events import HEARTBEAT_SECONDS
 from stoker.api.openapi import problems
+from stoker.api.rights import while_allowed
 from stoker.db import changes
 from stoker.db.environments import find_environment
 from stoker.db.tables import environments
@@ -43,7 +44,7 @@ async def follow_changes(
 ) -> Stream:
     """Changes as they happen; a ``gap`` comes first if some that were not seen are no longer kept."""
     home, last, gap = await asyncio.to_thread(_begin, context, environment, last_event_id)
-    stream = _stream(context, home, tuple(kinds or ()), last, gap=gap)
+    stream = while_allowed(context, _stream(context, home, tuple(kinds or ()), last, gap=gap))
     return Stream(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
@@ -71,7 +72,9 @@ def _read(context: ServerContext, home: str, kinds: tuple[str, ...], last: int) 
     return newest, rows, names
 
 
-async def _stream(context: ServerContext, home: str, kinds: tuple[str, ...], last: int, *, gap: bool) -> AsyncIterator[bytes]:
+async def _stream(
+    context: ServerContext, home: str, kinds: tuple[str, ...], last: int, *, gap: bool
+) -> AsyncGenerator[bytes, None]:
     if gap:
         yield f'id: {last}\nevent: gap\ndata: {{"kind":"gap","id":{last}}}\n\n'.encode()
     else:

@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, object]:
         raise InvalidInputError(f"{path} is not YAML: {error}.", remedy="'stoker env export ENV' writes one.") from error
     except InvalidInputError:
         raise
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as error:  # e.g. of !!bool and !!timestamp
         raise InvalidInputError(
             f"{path} has a value that is no text, number, truth value, list or map: {error}.",
             remedy="Write what is a text in quotes.",

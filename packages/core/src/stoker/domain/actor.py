@@ -37,6 +37,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     """Given to each request, and written to log and audit."""
 
+    @property
+    def governs_people(self) -> bool:
+        """Whether they decide about other people's passwords and tokens: people belong to no environment."""
+        return self.access is AccessLevel.ADMIN and self.environments is None
+
 
 SYSTEM = Actor(kind="system", name="stoker", access=AccessLevel.ADMIN)
 """The server by itself: background work, first start."""

@@ -96,16 +96,20 @@ def assign_in(connection: Connection, home: Row[Any], wanted: BulkAssignment) ->
         if fault is not None or row is None:
             faults += [fault] if fault is not None else []
             continue
+        if wanted.mode == "remove" and row.environment_id is None:
+            faults.append(_elsewhere(home, row, field))
+            continue
         seen.add(row.id)
         before = roles_before.get(row.id, [])
         changes.append(_Change(row, field, before, _after(wanted.mode, before, item.roles)))
     for change in changes:
         faults += _excluding(change, known)
-    faults += _too_many(connection, home, changes, known)
+    if wanted.mode != "remove":
+        faults += _too_many(connection, home, changes, known)
     _refuse(home.name, faults, len(wanted.assignments))
-    made = [item for item in changes if _is_new(item, home.id)]
+    made = [item for item in changes if (item.before != item.after if wanted.mode == "remove" else _is_new(item, home.id))]
     _refuse_what_would_be_lost(connection, home, made, known)
-    _write(connection, home, made)
+    _write(connection, home, made, moving=wanted.mode != "remove")
     revision = bump_revision(connection, home.id) if made else int(home.revision)
     names = {item.row.name for item in made}
     return BulkResult(
@@ -144,6 +148,11 @@ def _unfit(home: Row[Any], node: str, row: Row[Any] | None, seen: set[str], fiel
             field=f"{field}.node",
         )
     return None
+
+
+def _elsewhere(home: Row[Any], row: Row[Any], field: str) -> Finding:
+    message, remedy = f"node {row.name} is not in environment {home.name}.", "'stoker nodes list' shows where it is."
+    return Finding(rule="W007", message=message, remedy=remedy, field=field)
 
 
 def _unknown_roles(environment: str, assignments: Sequence[Assignment], known: dict[str, tuple[Role, str]]) -> Iterator[Finding]:
@@ -187,7 +196,10 @@ def _too_many(
     ours = {change.row.id for change in changes}
     for name, (role, plugin) in sorted(known.items()):
         given = [change.row.name for change in changes if name in change.after]
-        if role.max is None or not any(name in change.after and name not in change.before for change in changes):
+        # A node that is being taken out counts no more for its roles: where it comes back, they are new to it.
+        if role.max is None or not any(
+            name in change.after and (name not in change.before or change.row.removing) for change in changes
+        ):
             continue
         names = sorted([*given, *(node for identity, node in present.get(name, {}).items() if identity not in ours)])
         if len(names) > role.max:
@@ -226,9 +238,9 @@ def _refuse_what_would_be_lost(
             refuse_while_deploying(connection, home.id, home.name, what)
 
 
-def _write(connection: Connection, home: Row[Any], changes: Sequence[_Change]) -> None:
+def _write(connection: Connection, home: Row[Any], changes: Sequence[_Change], *, moving: bool) -> None:
     nodes, roles = tables.nodes, tables.node_roles
-    moved = [{"b_id": item.row.id} for item in changes if item.row.environment_id != home.id or item.row.removing]
+    moved = [{"b_id": item.row.id} for item in changes if moving and (item.row.environment_id != home.id or item.row.removing)]
     gone = [{"b_id": item.row.id, "b_role": role} for item in changes for role in item.before if role not in item.after]
     new = [{"node_id": item.row.id, "role": role} for item in changes for role in item.after if role not in item.before]
     if moved:
@@ -273,8 +285,7 @@ def unassign_in(connection: Connection, home: Row[Any], wanted: BulkUnassignment
         if row is None or fault is not None:
             faults += [fault] if fault is not None else []
         elif row.environment_id is None:
-            message, remedy = f"node {row.name} is not in environment {home.name}.", "'stoker nodes list' shows where it is."
-            faults.append(Finding(rule="W007", message=message, remedy=remedy, field=field))
+            faults.append(_elsewhere(home, row, field))
         else:
             leaving[row.id] = row
     _refuse(home.name, faults, len(wanted.nodes))

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 import msgspec
@@ -198,11 +198,15 @@ def _opened(raw: IO[bytes], file: Path, passphrase: str) -> Iterator[IO[bytes]]:
 
 
 def _extract(plain: IO[bytes], staging: Path) -> dict[str, str]:
-    """Extract all members; answers their sums."""
+    """Extract all members; answers their sums. What a backup never has is not extracted."""
     sums: dict[str, str] = {}
     folders: list[Path] = []
     with tarfile.open(fileobj=plain, mode="r|gz") as archive:
         for member in archive:
+            if PurePosixPath(member.name).is_absolute() or ".." in PurePosixPath(member.name).parts:
+                raise tarfile.ReadError(f"{member.name!r} is a name outside of it")
+            if not (member.isreg() or member.isdir() or member.issym()):
+                raise tarfile.ReadError(f"{member.name!r} is no file, folder or link")
             archive.extract(member, staging, filter="data")
             path = staging / member.name
             if member.issym():

@@ -126,7 +126,7 @@ def create(context: ServerContext, new: NewToken) -> MadeToken:
 def _owner(connection: Connection, who: Actor, user: str | None) -> Row[tuple[object, ...]] | None:
     if user is None:
         return find_user(connection, who.user_id) if who.user_id else None
-    if who.access is not AccessLevel.ADMIN and user not in (who.name, who.user_id):
+    if not who.governs_people and user not in (who.name, who.user_id):
         raise ForbiddenError(f"{who.name} may make no tokens for others.", remedy="Ask an admin.")
     return find_user(connection, user)
 
@@ -175,7 +175,7 @@ def revoke(context: ServerContext, key: str) -> None:
     who = actor.current()
     with context.database.transaction() as connection:
         found = connection.execute(_query().where(or_(tokens.c.id == key, tokens.c.name == key))).all()
-        if who.access is not AccessLevel.ADMIN:
+        if not who.governs_people:
             found = [row for row in found if (row.user_id == who.user_id if who.user_id else row.id == who.token_id)]
         own = [row for row in found if row.id == key or (row.user_id or "") == who.user_id]
         row = own[0] if len(own) == 1 else found[0] if len(found) == 1 else None

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 from stoker.db.tables import sessions, tokens, users
 from stoker.domain import actor
 from stoker.domain.access import AccessLevel
+from stoker.domain.actor import Actor
 from stoker.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from stoker.services import audit, guessing, passwords
 from stoker.services.context import ServerContext
@@ -100,7 +101,9 @@ def show(context: ServerContext, key: str) -> UserView:
         ForbiddenError: it is somebody else.
         NotFoundError: there is none.
     """
-    _refuse_others(key, "look at")
+    who = actor.current()
+    if who.access is not AccessLevel.ADMIN:
+        _refuse_others(who, key, "look at")
     with context.database.read() as connection:
         return _view(connection, find_user(connection, key))
 
@@ -140,8 +143,9 @@ def set_password(context: ServerContext, key: str, wanted: NewPassword) -> UserV
         InvalidInputError: the new password does not fit.
         TooManyAttemptsError: the old password was wrong too often.
     """
-    _refuse_others(key, "change")
     who = actor.current()
+    if not who.governs_people:
+        _refuse_others(who, key, "change")
     with context.database.read() as connection:
         row = find_user(connection, key)
     counted = guessing.limits(str(row.name), who.address) if row.id == who.user_id else {}
@@ -190,10 +194,10 @@ def find_user(connection: Connection, key: str) -> Row[tuple[object, ...]]:
     return row
 
 
-def _refuse_others(key: str, what: str) -> None:
-    who = actor.current()
-    if who.access is not AccessLevel.ADMIN and key not in (who.name, who.user_id):
-        raise ForbiddenError(f"{who.name} may {what} no other user than {who.name}.", remedy="Ask an admin.")
+def _refuse_others(who: Actor, key: str, what: str) -> None:
+    if key not in (who.name, who.user_id):
+        how = f" with token {who.token!r}" if who.token else ""
+        raise ForbiddenError(f"{who.name}{how} may {what} no other user than {who.name}.", remedy="Ask an admin.")
 
 
 def _refuse_last_admin(connection: Connection, row: Row[tuple[object, ...]], what: str) -> None:
