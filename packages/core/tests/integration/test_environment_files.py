@@ -170,6 +170,8 @@ def test_a_file_of_another_format_and_a_secret_in_the_clear_are_refused(simulati
         ("format: 1\nname: x\nplugins:\n  a:\n    verson: 1\n", "line 5"),
         ("format: 1\nname: x\nname: y\n", "there twice"),
         ("a: &a [1]\nb: *a\n", "aliases"),
+        ("format: !!bool maybe\n", "no text, number"),
+        ("format: !!timestamp soon\n", "no text, number"),
         ("- 1\n", "does not hold"),
         ("a: [\n", "is not YAML"),
         ("format: 1\nname: !!python/object:os.system x\n", "is not YAML"),

@@ -124,6 +124,19 @@ def test_an_admins_token_for_one_environment_is_no_way_to_other_people(client: T
     assert client.post("/api/session", json=body, headers={"Authorization": ""}).status_code == 201
 
 
+def test_a_file_is_no_way_for_a_limited_token_to_nodes_of_no_environment(client: TestClient, people) -> None:
+    client.post("/api/environments", json={"name": "mine"}).raise_for_status()
+    client.post("/api/nodes", json={"name": "free", "address": "192.0.2.9"}).raise_for_status()
+    body = {"name": "ci", "access": "operator", "environments": ["mine"]}
+    limited = {"Authorization": f"Bearer {client.post('/api/tokens', json=body).json()['token']}"}
+    document = client.get("/api/environments/mine/document").json()
+    for name in ("added", "free"):
+        document["nodes"] = {name: {"roles": [], "address": "192.0.2.66"}}
+        answer = client.put("/api/environments/mine/document", json={"document": document}, headers=limited)
+        assert answer.status_code == 403, answer.text
+    assert [(node["name"], node["address"]) for node in client.get("/api/nodes").json()["items"]] == [("free", "192.0.2.9")]
+
+
 def test_the_description_names_the_level_of_each_operation(server_context: ServerContext, client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     operations = [operation for item in document["paths"].values() for operation in item.values()]

@@ -25,7 +25,7 @@ from stoker.domain.environment_file import (
     differences,
 )
 from stoker.domain.snapshot import OverrideInput
-from stoker.errors import ConflictError, InvalidInputError, NotFoundError
+from stoker.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from stoker.services import audit, bulk_nodes, bulk_roles, enablement, overrides
 from stoker.services.components import plugins_of
 from stoker.services.context import ServerContext
@@ -251,11 +251,14 @@ def _arrange_nodes(context: ServerContext, connection: Connection, home: Row[Any
     views = views_of_names(connection, list(file.nodes))
     new = [_new_node(name, node) for name, node in file.nodes.items() if name not in views]
     if new:
+        _refuse_limited([node.name for node in new])
         bulk_nodes.add_in(context, connection, bulk_nodes.NewNodes(nodes=_jumps_first(new)))
     for name, node in sorted(file.nodes.items()):
         said = {field: value for field in _WAY if (value := getattr(node, field)) is not None}
         other = {field: value for field, value in said.items() if name in views and value != getattr(views[name], field)}
         if other:
+            if views[name].environment != home.name:
+                _refuse_limited([name])
             change_in(connection, name, NodeChange(**cast("Any", other)))
     if file.nodes:
         given = [bulk_roles.Assignment(node=name, roles=sorted(set(node.roles))) for name, node in sorted(file.nodes.items())]
@@ -265,6 +268,16 @@ def _arrange_nodes(context: ServerContext, connection: Connection, home: Row[Any
     leaving = sorted(name for name in present.scalars() if name not in file.nodes)
     if leaving:
         bulk_roles.unassign_in(connection, home, bulk_roles.BulkUnassignment(nodes=leaving))
+
+
+def _refuse_limited(names: Sequence[str]) -> None:
+    """Nodes that are in no environment are nothing for a token for some environments: a file is no way around that."""
+    who = actor.current()
+    if who.environments is not None:
+        raise ForbiddenError(
+            f"token {who.token!r} is for some environments; it may neither add nor change {', '.join(names[:5])}.",
+            remedy="Add the nodes beforehand, or apply the file with a token for all environments.",
+        )
 
 
 def _new_node(name: str, node: FileNode) -> NewNode:
