@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from stoker_sdk.extension_points.rest_api import RESTAPIPlugin
+from stoker_sdk.model.code import code
 from stoker_sdk.model.dependency import Dependency
 from stoker_sdk.model.expression import Expression, ref
 from stoker_sdk.plugin import Plugin
 
-__all__ = ["Dependency", "Expression", "Plugin", "ref"]
+__all__ = ["Dependency", "Expression", "Plugin", "RESTAPIPlugin", "code", "ref"]
 
 __version__ = "0.1.0"

@@ -90,3 +90,35 @@ class ExpressionError(StokerSdkError, ValueError):
         self.source = source
         self.reason = reason
         super().__init__(f"expression {source!r}: {reason}")
+
+
+class ChannelError(StokerSdkError, ConnectionError):
+    """The server cannot be reached from a plugin's worker, or the token of the call has ended.
+
+    Attributes:
+        reason: what happened.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        self.reason = reason
+        super().__init__(f"the server cannot be asked: {reason}")
+
+
+class RecordsError(StokerSdkError, ValueError):
+    """The server refused something that was asked of a plugin's records.
+
+    Attributes:
+        collection: the collection that it is about.
+        kind: ``unknown``, ``shape``, ``limit``, ``outdated`` or ``refused``.
+        detail: what is wrong.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, collection: str, kind: str, detail: str, remedy: str = "") -> None:
+        """Keep what was refused and why."""
+        self.collection = collection
+        self.kind = kind
+        self.detail = detail
+        self.remedy = remedy
+        super().__init__(f"records {collection}: {detail} {remedy}".rstrip())

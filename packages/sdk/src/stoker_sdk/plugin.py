@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final, Literal
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -15,6 +16,29 @@ from stoker_sdk.model.contribution import Contribution
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.model.naming import MAX_NAME, NAME
 from stoker_sdk.model.requirement import check_requirements
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """One wheel in a bundle."""
+
+    file: str
+    """Its path in the plugin's folder."""
+    platforms: Sequence[str] = ()
+    """The declared platforms that it is for; empty: all."""
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The Python code of a plugin, as it travels in a bundle."""
+
+    entry_point: str
+    """The name of its entry point in ``stoker.plugins``."""
+    distribution: str
+    """The distribution that brings it, as ``NAME==VERSION``."""
+    requires_python: str = ">=3.11"
+    wheels: Sequence[Wheel] = ()
+    """The plugin's own wheel and those that it needs beside the SDK's."""
+    platforms: Sequence[str] = ()
+    """The platforms that the wheels are complete for, as ``cp311-manylinux_2_28_x86_64``; empty: any."""
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +66,14 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An SPDX expression."""
     homepage: str = ""
     """Where to read more."""
+    outbound_network: str = ""
+    """Why its code must reach the network, for the admin who agrees to it at install; empty: it need not, and cannot."""
+    api_access: Literal["", "viewer", "operator"] = ""
+    """The highest access level with which its code may use the server's API, and never more than who it works for has."""
+    memory: int = 256
+    """MiB that its code may use."""
+    code: Code | None = None
+    """How its code is started; written by ``stoker-plugin build``."""
     contributions: Sequence[Contribution] = ()
     """What it contributes, in any order."""
 
@@ -74,9 +106,16 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                         message=f"{text!r} is not a requirement.",
                         remedy="Write e.g. ceph>=1.2.",
                     )
+        if not LEAST_MEMORY <= self.memory <= MOST_MEMORY:
+            message = f"{self.memory} is not a size of memory."
+            yield Finding(rule="X004", field="memory", message=message, remedy=f"Give MiB from {LEAST_MEMORY} to {MOST_MEMORY}.")
         yield from check_requirements(self.releases, "releases", "web-cluster>=1,<2")
         yield from check_requirements(self.operating_systems, "operating_systems", "debian>=12")
         if not self.title.strip():
             yield Finding(
                 rule="P005", field="title", message="There is no title.", remedy="Say in one line what the plugin is for."
             )
+
+
+LEAST_MEMORY: Final = 64
+MOST_MEMORY: Final = 4096

@@ -16,8 +16,25 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stoker_sdk.errors import InvalidPluginError
+from stoker_sdk.extension_points import (
+    actions,
+    before_plan,
+    commands,
+    contribution_types,
+    events,
+    health_checks,
+    node_packages,
+    permissions,
+    records,
+    releases,
+    rest_api,
+    roles,
+    serializer_hooks,
+    services,
+    tasks,
+    validate_settings,
+)
 from stoker_sdk.extension_points import config_files as files
-from stoker_sdk.extension_points import contribution_types, health_checks, node_packages, releases, roles, services, tasks
 from stoker_sdk.extension_points import settings as settings_point
 from stoker_sdk.extension_points.components import Component, Group
 from stoker_sdk.extension_points.task_kinds import TaskKind
@@ -36,6 +53,7 @@ SCALAR = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT)
 EXPRESSION = st.builds(Expression, TEXT)
 VALUE = st.one_of(SCALAR, EXPRESSION, st.lists(st.one_of(st.booleans(), st.integers(-9, 9), TEXT, EXPRESSION), max_size=3))
 NAMES = st.lists(TEXT, max_size=3)
+SCHEMA = st.dictionaries(TEXT, SCALAR | NAMES, max_size=2)
 ENVIRONMENT = st.dictionaries(TEXT, VALUE, max_size=2)
 EDGES = st.lists(st.one_of(TEXT, st.builds(Dependency, TEXT, role=st.none() | TEXT, optional=st.booleans())), max_size=2)
 WHEN = st.one_of(st.none(), TEXT, EXPRESSION)
@@ -111,6 +129,63 @@ CONTRIBUTIONS: dict[type[Contribution], st.SearchStrategy[Contribution]] = {
     tasks.Script: st.builds(tasks.Script, id=TEXT, source=TEXT, arguments=st.lists(VALUE, max_size=2), **TASK),
     tasks.Upload: st.builds(tasks.Upload, id=TEXT, source=TEXT, path=TEXT, **TASK),
     tasks.Reboot: st.builds(tasks.Reboot, id=TEXT, **TASK),
+    rest_api.RestApi: st.builds(
+        rest_api.RestApi,
+        call=TEXT,
+        routes=st.lists(st.builds(rest_api.Route, path=TEXT, methods=NAMES, permission=TEXT), max_size=2),
+        openapi=TEXT,
+    ),
+    records.Collection: st.builds(
+        records.Collection,
+        name=TEXT,
+        json_schema=SCHEMA,
+        version=st.integers(1, 3),
+        scope=st.sampled_from(["environment", "server"]),
+        indexes=NAMES,
+        migrations=st.lists(st.builds(records.Migration, version=st.integers(2, 3), call=TEXT), max_size=2),
+        reads_versions=st.lists(st.integers(1, 3), max_size=2),
+    ),
+    serializer_hooks.SerializerHook: st.builds(
+        serializer_hooks.SerializerHook,
+        name=TEXT,
+        target=st.sampled_from(["node", "environment", "deployment"]),
+        call=TEXT,
+        json_schema=SCHEMA,
+        reads=NAMES,
+        records=NAMES,
+        settings=st.booleans(),
+        time_to_live=st.sampled_from([0, 10.5]),
+    ),
+    events.EventHandler: st.builds(events.EventHandler, name=TEXT, events=NAMES, call=TEXT, deadline=st.sampled_from([1, 2.5])),
+    before_plan.BeforePlan: st.builds(
+        before_plan.BeforePlan, name=TEXT, call=TEXT, points=NAMES, names=NAMES, required=st.booleans()
+    ),
+    validate_settings.ValidateSettings: st.builds(validate_settings.ValidateSettings, call=TEXT, required=st.booleans()),
+    permissions.Permission: st.builds(
+        permissions.Permission, name=TEXT, title=TEXT, access=st.sampled_from(["viewer", "operator", "admin"])
+    ),
+    actions.Action: st.builds(
+        actions.Action,
+        name=TEXT,
+        title=TEXT,
+        call=TEXT,
+        target=st.sampled_from(["environment", "node", "server"]),
+        form=SCHEMA,
+        restartable=st.booleans(),
+        json_result=SCHEMA,
+    ),
+    commands.Command: st.builds(
+        commands.Command,
+        name=TEXT,
+        title=TEXT,
+        path=TEXT,
+        method=st.sampled_from(["GET", "PUT"]),
+        parameters=st.lists(
+            st.builds(commands.Parameter, name=TEXT, kind=st.sampled_from(["argument", "option", "flag"]), choices=NAMES),
+            max_size=2,
+        ),
+        columns=NAMES,
+    ),
     tasks.WaitFor: st.builds(tasks.WaitFor, id=TEXT, port=st.none() | st.integers(1, 9) | EXPRESSION, host=VALUE, **TASK),
 }
 

@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_told_with_its_line_and_what_there_is(tmp_path: Pat
     }
     assert {finding.file for finding in found.values()} == {"plugin.yaml"}
     assert "There are: conflicts, description, max" in found["P014", "sise", 8].remedy
-    assert found["P014", "point", 9].remedy.startswith("Did you mean 'tasks.shell'? There are: components.component, ")
+    assert found["P014", "point", 9].remedy.startswith("Did you mean 'tasks.shell'? There are: actions, before_plan, ")
     assert found["P014", "run", 13].message == "an expression cannot stand here."
     assert found["P014", "phase", 14].remedy.startswith("Did you mean 'install'?")
     assert found["P014", "files[1].mod", 22].remedy.startswith("Did you mean 'mode'?")
