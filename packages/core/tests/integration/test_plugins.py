@@ -80,20 +80,20 @@ def test_a_plugin_is_installed_shown_and_leaves_nothing(client: TestClient, serv
     assert (made.json()["name"], made.json()["version"]) == ("motd", "1.0.0")
     assert [item["point"] for item in made.json()["contributions"]] == ["tasks.shell", "settings"]
     assert client.get("/api/plugins").json()["items"] == [made.json()]
-    assert client.get("/api/plugins/motd/1.0.0").json() == made.json()
+    assert client.get("/api/plugin-versions/motd/1.0.0").json() == made.json()
     assert server_context.store.blob("motd", "1.0.0", "files/a.txt") == b"some text\n"
     again = client.post("/api/plugins", content=motd)
     assert (again.status_code, again.json()) == (200, made.json())
-    assert client.delete("/api/plugins/motd/1.0.0").status_code == 204
+    assert client.delete("/api/plugin-versions/motd/1.0.0").status_code == 204
     assert (rows_of(server_context), files_of(server_context)) == (0, [])
-    assert client.delete("/api/plugins/motd/1.0.0").status_code == 404
+    assert client.delete("/api/plugin-versions/motd/1.0.0").status_code == 404
 
 
 def test_another_content_under_the_same_version_is_refused(client: TestClient, motd: bytes, make_bundle: MakeBundle) -> None:
     client.post("/api/plugins", content=motd)
     refused = client.post("/api/plugins", content=make_bundle(SETTINGS))
     assert refused.status_code == 409
-    assert client.get("/api/plugins/motd/1.0.0").json()["contributions"][1]["point"] == "settings"
+    assert client.get("/api/plugin-versions/motd/1.0.0").json()["contributions"][1]["point"] == "settings"
 
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
@@ -270,9 +270,9 @@ def test_versions_stand_side_by_side_and_settings_survive_the_change(enabled: Te
     after = enabled.put("/api/environments/e/plugins/motd", json={"version": "1.1.0"}).json()
     assert after["version"] == "1.1.0"
     assert after["settings"] == before["settings"]
-    assert enabled.get("/api/plugins/motd/1.0.0").json()["environments"] == []
-    assert enabled.delete("/api/plugins/motd/1.0.0").status_code == 204
-    refused = enabled.delete("/api/plugins/motd/1.1.0")
+    assert enabled.get("/api/plugin-versions/motd/1.0.0").json()["environments"] == []
+    assert enabled.delete("/api/plugin-versions/motd/1.0.0").status_code == 204
+    refused = enabled.delete("/api/plugin-versions/motd/1.1.0")
     assert refused.status_code == 409
     assert refused.json()["environments"] == ["e"]
 
@@ -282,7 +282,7 @@ def test_disabling_what_was_never_deployed_leaves_nothing(enabled: TestClient, s
     with server_context.database.read() as connection:
         for table in (tables.environment_plugins, tables.secrets):
             assert connection.execute(select(table)).all() == []
-    assert enabled.delete("/api/plugins/motd/1.0.0").status_code == 204
+    assert enabled.delete("/api/plugin-versions/motd/1.0.0").status_code == 204
     assert (rows_of(server_context), files_of(server_context)) == (0, [])
 
 
@@ -292,7 +292,7 @@ def test_disabling_what_was_deployed_waits_for_the_next_deployment(enabled: Test
     with server_context.database.transaction() as connection:
         connection.execute(insert(tables.applied_tasks).values(node_id=node["id"], task="motd.greet", inputs="x"))
     assert enabled.delete("/api/environments/e/plugins/motd").json() == {"state": "removing"}
-    assert enabled.delete("/api/plugins/motd/1.0.0").status_code == 409
+    assert enabled.delete("/api/plugin-versions/motd/1.0.0").status_code == 409
     assert enabled.delete("/api/environments/e/nodes/n1").json()["removing"] is True
     again = enabled.put("/api/environments/e/plugins/motd", json={})
     assert again.json()["state"] == "enabled"

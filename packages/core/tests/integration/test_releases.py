@@ -55,7 +55,7 @@ def test_a_release_is_there_once_installed_and_gone_with_its_plugin(client: Test
     assert answer.status_code == 404
     assert "Did you mean 'shop-debian12'?" in answer.json()["remedy"]
     for version in ("1.0.0", "1.10.0"):
-        assert client.delete(f"/api/plugins/shop/{version}").status_code == 204
+        assert client.delete(f"/api/plugin-versions/shop/{version}").status_code == 204
     assert client.get("/api/releases").json() == {"items": []}
 
 
@@ -68,7 +68,7 @@ def test_a_release_that_another_plugin_brings_is_refused_when_it_is_installed(
     assert "plugin store 2.0.0" in str(refusal["detail"])
     assert "plugin shop 1.0.0" in str(refusal["detail"])
     assert [item["name"] for item in client.get("/api/plugins").json()["items"]] == ["shop"]
-    assert client.delete("/api/plugins/shop/1.0.0").status_code == 204
+    assert client.delete("/api/plugin-versions/shop/1.0.0").status_code == 204
     install(client, shop(make_bundle, name="store", version="2.0.0"))
 
 
@@ -81,14 +81,14 @@ def test_an_environment_shows_the_release_that_it_runs_and_keeps_it(client: Test
     assert client.get("/api/environments/site").json()["release"] == ""
     refusal = enable(client, "site", "for-wikis", 409)
     assert "the environment has no release" in str(refusal["detail"])
-    assert client.get("/api/plugins/for-wikis/1.0.0").json()["releases"] == ["wiki>=3"]
+    assert client.get("/api/plugin-versions/for-wikis/1.0.0").json()["releases"] == ["wiki>=3"]
     enable(client, "site", "shop")
     assert client.get("/api/environments/site").json()["release"] == "shop-debian12"
     assert client.get("/api/releases/shop-debian12").json()["environments"] == ["site"]
     refusal = enable(client, "site", "wiki", 409)
     assert "shop-debian12 of plugin shop" in str(refusal["detail"])
     assert "environment runs shop 1.4" in str(enable(client, "site", "for-wikis", 409)["detail"])
-    refused = client.delete("/api/plugins/shop/1.0.0")
+    refused = client.delete("/api/plugin-versions/shop/1.0.0")
     assert refused.status_code == 409
     assert "site" in refused.json()["detail"]
 

@@ -39,7 +39,7 @@ def outdated(answer) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/environments/prod", "/api/environments/prod/plugins/tuned", "/api/nodes/n1", "/api/plugins/tuned/1.0.0"],
+    ["/api/environments/prod", "/api/environments/prod/plugins/tuned", "/api/nodes/n1", "/api/plugin-versions/tuned/1.0.0"],
 )
 def test_who_has_the_state_already_is_not_sent_it_again(prod: TestClient, path: str) -> None:
     first = prod.get(path)

@@ -85,4 +85,6 @@ def uninstall_plugin(context: NamedDependency[ServerContext], name: FromPath[str
     plugins.uninstall(context, name, version)
 
 
-router = Router("/api/plugins", route_handlers=[install_plugin, list_plugins, show_plugin, uninstall_plugin], tags=["plugins"])
+installed = Router("/plugins", route_handlers=[install_plugin, list_plugins])
+versions = Router("/plugin-versions", route_handlers=[show_plugin, uninstall_plugin])
+router = Router("/api", route_handlers=[installed, versions], tags=["plugins"])

@@ -46,11 +46,11 @@ class StokerClient(DayTwoRequests, Following, FleetRequests, PeopleRequests):
 
     def plugin(self, name: str, version: str) -> doc.PluginDocument:
         """One plugin version."""
-        return self._one(doc.PluginDocument, "GET", f"/api/plugins/{_q(name)}/{_q(version)}")
+        return self._one(doc.PluginDocument, "GET", f"/api/plugin-versions/{_q(name)}/{_q(version)}")
 
     def uninstall_plugin(self, name: str, version: str) -> None:
         """Remove a version that no environment uses."""
-        self._send("DELETE", f"/api/plugins/{_q(name)}/{_q(version)}")
+        self._send("DELETE", f"/api/plugin-versions/{_q(name)}/{_q(version)}")
 
     def components(self, release: str = "") -> component_documents.ComponentsDocument:
         """What can be chosen when an environment is made."""

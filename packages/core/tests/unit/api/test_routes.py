@@ -15,7 +15,7 @@ from stoker.domain.access import AccessLevel
 
 ADMIN = {
     ("DELETE", "/api/credentials/{credential}"),
-    ("DELETE", "/api/plugins/{name}/{version}"),
+    ("DELETE", "/api/plugin-versions/{name}/{version}"),
     ("DELETE", "/api/users/{user}"),
     ("GET", "/api/audit/export"),
     ("GET", "/api/users"),
@@ -43,7 +43,7 @@ ACTIONS = {
     ("DELETE", "/api/environments/{env}/overrides"): "override.unset",
     ("DELETE", "/api/environments/{env}/plugins/{plugin}"): "plugin.disable",
     ("DELETE", "/api/nodes/{node}"): "node.remove",
-    ("DELETE", "/api/plugins/{name}/{version}"): "plugin.uninstall",
+    ("DELETE", "/api/plugin-versions/{name}/{version}"): "plugin.uninstall",
     ("DELETE", "/api/session"): "session.end",
     ("DELETE", "/api/tokens/{token}"): "token.revoke",
     ("DELETE", "/api/users/{user}"): "user.remove",
@@ -103,6 +103,14 @@ CHANGING = {place for place in ROUTES if place[0] not in READING}
 
 def test_there_is_something_to_look_at() -> None:
     assert len(ROUTES) > 40
+
+
+def test_no_route_of_the_core_is_below_a_plugins_name() -> None:
+    """What is below /api/plugins/NAME/ and /api/environments/ENV/plugins/NAME/ is answered by the plugin's application alone."""
+    for _, path in ROUTES:
+        parts = path.strip("/").split("/")
+        assert parts[:2] != ["api", "plugins"] or len(parts) <= 3, path
+        assert parts[:2] != ["api", "environments"] or parts[3:4] != ["plugins"] or len(parts) <= 5, path
 
 
 def test_every_route_has_a_level() -> None:
