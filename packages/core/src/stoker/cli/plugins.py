@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""``stoker plugins``: install, list, show, uninstall."""
+"""``stoker plugins``: install, list, show, uninstall, permissions."""
 
 from __future__ import annotations
 
@@ -148,6 +148,32 @@ def uninstall(plugin: str, as_json: bool) -> None:
     name, version = _one_version(client, plugin)
     client.uninstall_plugin(name, version)
     output.answer({"name": name, "version": version, "removed": True}, f"uninstalled {name} {version}", as_json)
+
+
+@plugins.command()
+@click.argument("plugin", metavar="[NAME]", default="", shell_complete=complete.plugins)
+@output.json_option
+def permissions(plugin: str, as_json: bool) -> None:
+    """List what plugins let people do beyond access levels, and whether you may.
+
+    Examples:
+      stoker plugins permissions
+      stoker plugins permissions inventory --json
+    """
+    found = connect().permissions(plugin)
+    if as_json:
+        output.write_items(found)
+        return
+    rows = [
+        (item["name"], item["version"], item["access"], _granted(item["granted"], item["environments"]), item["title"])
+        for item in found
+    ]
+    output.table(("PERMISSION", "VERSION", "FROM ACCESS", "YOURS", "ALLOWS"), rows, empty="No plugin brings a permission.")
+
+
+def _granted(granted: bool, environments: list[str] | None) -> str:
+    """Whether the caller has a permission, and where."""
+    return "no" if not granted else "yes" if environments is None else f"in {', '.join(environments) or 'no environment'}"
 
 
 def _one_version(client: StokerClient, given: str) -> tuple[str, str]:

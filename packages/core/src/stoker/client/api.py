@@ -9,6 +9,7 @@ from typing import cast
 
 from stoker.client import component_documents
 from stoker.client import documents as doc
+from stoker.client.actions import ActionRequests
 from stoker.client.day_two import DayTwoRequests
 from stoker.client.environment_documents import AppliedDocument, DifferencesDocument
 from stoker.client.fleet import FleetRequests
@@ -17,7 +18,7 @@ from stoker.client.people import PeopleRequests
 from stoker.client.requests import part_of_path as _q
 
 
-class StokerClient(DayTwoRequests, Following, FleetRequests, PeopleRequests):
+class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, PeopleRequests):
     """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
 
     # The server
