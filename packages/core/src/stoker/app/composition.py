@@ -36,11 +36,13 @@ from stoker.db.vault import Vault
 from stoker.errors import StokerError
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
+from stoker.services.quarantine import QuarantineRows
 from stoker.services.repositories import remake
 from stoker.services.tokens import ensure_admin_token
 from stoker.telemetry import service_manager
@@ -101,6 +103,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         store=store,
         transports=transports,
         orchestrator=orchestrator,
+        quarantine=Quarantine(QuarantineRows(database)),
         feed=feed,
     )
     ensure_admin_token(context)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output
+from stoker.cli import choose, complete, output, quarantine
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @click.group(cls=Group)
 def plugins() -> None:
     """Install, list, show and uninstall plugins."""
+
+
+plugins.add_command(quarantine.quarantine)
 
 
 @plugins.command()

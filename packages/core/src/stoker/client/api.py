@@ -15,10 +15,11 @@ from stoker.client.environment_documents import AppliedDocument, DifferencesDocu
 from stoker.client.fleet import FleetRequests
 from stoker.client.following import Following
 from stoker.client.people import PeopleRequests
+from stoker.client.plugin_code import PluginCodeRequests
 from stoker.client.requests import part_of_path as _q
 
 
-class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, PeopleRequests):
+class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, PeopleRequests, PluginCodeRequests):
     """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
 
     # The server

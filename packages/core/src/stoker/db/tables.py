@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -329,4 +330,22 @@ changes = Table(
     Column("environment_id", String, nullable=False),
     Column("data", Text, nullable=False),
     Index("ix_changes_kind", "kind", "id"),
+)
+
+# Hooks of plugins that failed too often and are skipped for now (stoker.plugin_host.quarantine); what is not here is called.
+hook_quarantine = Table(
+    "hook_quarantine",
+    metadata,
+    Column("plugin", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("point", String, primary_key=True),
+    Column("hook", String, primary_key=True),
+    Column("environment_id", String, primary_key=True),  # empty: the plugin works for the whole server
+    Column("failures", Integer, nullable=False),
+    Column("openings", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("next_try", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+    ForeignKeyConstraint(["plugin", "version"], ["plugins.name", "plugins.version"], ondelete="CASCADE"),
 )

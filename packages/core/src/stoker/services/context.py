@@ -17,6 +17,7 @@ from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
 from stoker.services.change_feed import ChangeFeed
@@ -45,6 +46,8 @@ class ServerContext:
     transports: dict[str, Transport] = field(default_factory=dict)
     orchestrator: Orchestrator | None = None
     """Carries out deployments; an API process has none, and leaves all changes and all long work to the supervisor."""
+    quarantine: Quarantine | None = None
+    """Which hooks of plugins are skipped for now; an API process calls none, and shows what the database has of it."""
     feed: Feed = field(default_factory=Feed)
     """Wakes those who follow deployments."""
     loop: asyncio.AbstractEventLoop | None = None

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, select
 
 from stoker.db import tables
 from stoker.db.environments import add_environment, enabled_plugins, find_environment, refuse_while_deploying
+from stoker.db.quarantine import drop_quarantined
 from stoker.errors import ConflictError, InvalidInputError
 from stoker.services import audit
 from stoker.services.context import ServerContext
@@ -132,6 +133,7 @@ def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
         audit.record(connection, "environment.delete", row.id, row.name, environment=row.name, before=_view(connection, row))
         for table in (tables.environment_locks, tables.deployments, tables.plans):
             connection.execute(delete(table).where(table.c.environment_id == row.id))
+        drop_quarantined(connection, {"environment_id": row.id})
         connection.execute(delete(tables.environments).where(tables.environments.c.id == row.id))
 
 

@@ -83,6 +83,25 @@ class Metrics:
             registry=one,
             multiprocess_mode="livesum",
         )
+        self._make_of_plugins()
+
+    def _make_of_plugins(self) -> None:
+        one = self.registry
+        self.hook_failures = Counter(
+            "stoker_hook_failures",
+            "Calls of plugins' hooks that failed by the plugin's fault.",
+            ("plugin", "point"),
+            registry=one,
+        )
+        self.hooks_skipped = Counter(
+            "stoker_hooks_skipped", "Calls of plugins' hooks that quarantine did not let through.", ("plugin",), registry=one
+        )
+        self.hooks_quarantined = Gauge(
+            "stoker_hooks_quarantined", "Hooks in quarantine.", registry=one, multiprocess_mode="livemax"
+        )
+        self.events_told = Counter(
+            "stoker_plugin_events", "Events for plugins, by how they ended.", ("plugin", "outcome"), registry=one
+        )
 
     def share_through(self, folder: Path) -> None:
         """Keep figures in files of this folder from now on: every process of the server counts into it, each answers for all.

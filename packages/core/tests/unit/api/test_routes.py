@@ -68,6 +68,7 @@ ACTIONS = {
     ("POST", "/api/nodes/{node}/refresh"): "node.refresh",
     ("POST", "/api/nodes/{node}/replace"): "node.replace",
     ("POST", "/api/plugins"): "plugin.install",
+    ("POST", "/api/quarantine/{plugin}/rearm"): "hook.rearm",
     ("POST", "/api/repositories/key"): "repository_key.renew",
     ("POST", "/api/session"): "session.begin",
     ("POST", "/api/session/link"): "session.begin",

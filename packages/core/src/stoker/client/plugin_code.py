@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Requests about plugins' code: hooks in quarantine, and events that are still to be told."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from stoker.client.requests import Requests
+from stoker.client.requests import part_of_path as _q
+
+
+class QuarantineDocument(TypedDict, total=False):
+    """A hook that failed too often and is skipped for now."""
+
+    plugin: str
+    version: str
+    hook: str
+    environment: str
+    failures: int
+    since: float
+    next_try: float
+    reason: str
+    traceback: str
+
+
+class PluginCodeRequests(Requests):
+    """What can be asked about the code of plugins."""
+
+    def quarantine(self, plugin: str = "", environment: str = "") -> list[QuarantineDocument]:
+        """Hooks in quarantine."""
+        query = {"plugin": plugin or None, "environment": environment or None}
+        return self._many(QuarantineDocument, "/api/quarantine", query=query)
+
+    def rearm(self, plugin: str, hook: str = "", environment: str = "") -> list[QuarantineDocument]:
+        """Call a plugin's hooks again as if they had never failed; those that were in quarantine."""
+        query = {"hook": hook or None, "environment": environment or None}
+        found = self._one(dict[str, list[QuarantineDocument]], "POST", f"/api/quarantine/{_q(plugin)}/rearm", query=query)
+        return found["items"]
