@@ -62,6 +62,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What a planning process may take."""
     planning_seconds: int = 120
     """How long a planning process may run."""
+    workers_max: int = 8
+    """How many workers, processes in which plugins' code runs, live at once; the least recently used one makes place."""
+    workers_idle_seconds: int = 300
+    """After so many seconds without work a worker is stopped."""
     fleet_socket: Path | None = None
     """The socket of the simulated fleet; ``fleet.sock`` in the data folder by default."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -122,6 +126,15 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             return path
         name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:24]
         return Path(tempfile.gettempdir()) / f"stoker-{name}.sock"
+
+    @property
+    def worker_folder(self) -> Path:
+        """Where workers' sockets are; elsewhere if their paths would be too long for sockets."""
+        path = self.data_dir / "workers"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET - len("/01234567/worker.sock"):
+            return path
+        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:24]
+        return Path(tempfile.gettempdir()) / f"stoker-{name}-workers"
 
     @property
     def on_loopback(self) -> bool:

@@ -191,6 +191,49 @@ class NotStartedError(NodeError):
     kind = "not-started"
 
 
+class WorkerError(StokerError):
+    """A plugin's worker gave no result.
+
+    Attributes:
+        reason: ``raised``, ``shape`` or ``missing`` (of the function); ``deadline``, ``memory``, ``died`` or ``protocol`` (of
+            the process); ``interrupted`` (the process was ended for what another call did); ``start`` (it did not start);
+            ``busy`` (no place for it); ``unconfined`` (no sandbox works here, and nobody allowed to go without).
+        traceback: where in the plugin's code; empty if not known.
+    """
+
+    status = 502
+    kind = "plugin-failed"
+
+    def __init__(self, plugin: str, version: str, reason: str, detail: str, *, remedy: str = "", traceback: str = "") -> None:
+        """Name the plugin first."""
+        self.plugin = plugin
+        self.version = version
+        self.reason = reason
+        self.traceback = traceback
+        remedy = remedy or f"'stoker plugins logs {plugin}' shows what it wrote; tell whoever made the plugin."
+        super().__init__(f"plugin {plugin} {version}: {detail}", remedy=remedy, plugin=plugin, version=version, reason=reason)
+
+
+class HookFailedError(StokerError):
+    """A plugin's hook failed.
+
+    Attributes:
+        reason: as in :class:`WorkerError`.
+        traceback: where in the plugin's code; empty if not known.
+    """
+
+    status = 502
+    kind = "hook-failed"
+
+    def __init__(self, plugin: str, hook: str, reason: str, detail: str, *, remedy: str = "", traceback: str = "") -> None:
+        """Name plugin and hook first."""
+        self.plugin = plugin
+        self.hook = hook
+        self.reason = reason
+        self.traceback = traceback
+        super().__init__(f"plugin {plugin}: {hook}: {detail}", remedy=remedy, plugin=plugin, hook=hook, reason=reason)
+
+
 class ConfigurationError(StokerError, ValueError):
     """The server's own configuration does not fit."""
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -122,3 +122,24 @@ class RecordsError(StokerSdkError, ValueError):
         self.detail = detail
         self.remedy = remedy
         super().__init__(f"records {collection}: {detail} {remedy}".rstrip())
+
+
+class RefusedError(StokerSdkError):
+    """The server refused what a plugin's code asked for on the way back.
+
+    Attributes:
+        status: the HTTP status.
+        kind: a stable word for programs, e.g. ``forbidden``.
+        detail: what is wrong.
+        remedy: what to do about it.
+        data: the whole problem document.
+    """
+
+    def __init__(self, status: int, kind: str, detail: str, remedy: str, data: Mapping[str, object]) -> None:
+        """Keep what the server said."""
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.remedy = remedy
+        self.data = data
+        super().__init__(f"{detail} {remedy}".strip())

@@ -10,7 +10,7 @@ import logging
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
@@ -28,6 +28,7 @@ from stoker.api.openapi import description
 from stoker.api.parameters import refuse_unknown
 from stoker.api.problems import HANDLERS
 from stoker.api.rights import guard
+from stoker.app.worker_parts import worker_parts
 from stoker.config import ServerConfig
 from stoker.db import tables
 from stoker.db.database import Database
@@ -36,6 +37,7 @@ from stoker.db.vault import Vault
 from stoker.errors import StokerError
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.back import AsgiApp
 from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
@@ -96,6 +98,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     }
     feed = Feed()
     orchestrator = Orchestrator(database, vault, store, transports, feed)
+    workers, back, dispatcher = worker_parts(config, database)
     context = ServerContext(
         config=config,
         database=database,
@@ -104,6 +107,9 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         transports=transports,
         orchestrator=orchestrator,
         quarantine=Quarantine(QuarantineRows(database)),
+        workers=workers,
+        back=back,
+        dispatcher=dispatcher,
         feed=feed,
     )
     ensure_admin_token(context)
@@ -143,7 +149,7 @@ def build_inner_app(
     def give_context() -> ServerContext:
         return context
 
-    return Litestar(
+    app = Litestar(
         route_handlers=routers(),
         dependencies={"context": Provide(give_context, sync_to_thread=False)},
         exception_handlers=HANDLERS,
@@ -156,6 +162,9 @@ def build_inner_app(
         openapi_config=description(),
         middleware=[*middleware, Idempotency(context, MAX_BODY)],
     )
+    if context.back is not None:
+        context.back.serve_api(cast("AsgiApp", app.asgi_handler))
+    return app
 
 
 def routers() -> list[Router]:
@@ -193,4 +202,6 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
             yield
         finally:
             alive.cancel()
+            if context.workers is not None:
+                await context.workers.close()
             await orchestrator.close()

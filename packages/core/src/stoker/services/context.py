@@ -17,9 +17,12 @@ from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.feed import Feed
 from stoker.orchestration.orchestrator import Orchestrator
+from stoker.plugin_host.back import BackChannel
+from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
+from stoker.plugin_host.workers import Workers
 from stoker.services.change_feed import ChangeFeed
 from stoker.services.identities import Identities
 from stoker.telemetry.metrics import METRICS
@@ -48,6 +51,12 @@ class ServerContext:
     """Carries out deployments; an API process has none, and leaves all changes and all long work to the supervisor."""
     quarantine: Quarantine | None = None
     """Which hooks of plugins are skipped for now; an API process calls none, and shows what the database has of it."""
+    workers: Workers | None = None
+    """Run plugins' code; an API process has none, nor what follows."""
+    back: BackChannel | None = None
+    """What plugins' code may ask for."""
+    dispatcher: Dispatcher | None = None
+    """Calls plugins' hooks."""
     feed: Feed = field(default_factory=Feed)
     """Wakes those who follow deployments."""
     loop: asyncio.AbstractEventLoop | None = None

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
-"""Anything that JSON can carry."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
+    """Anything that JSON can carry."""
+else:
+    JSON = Any  # msgspec, which reads and writes these, cannot resolve a type that holds itself

@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a server that run plugins' code: workers, the way back, dispatch."""
+
+from __future__ import annotations
+
+import shutil
+
+import msgspec
+from sqlalchemy import select
+from stoker_sdk.manifest import read_manifest
+from stoker_sdk.plugin import Plugin
+
+from stoker.config import ServerConfig
+from stoker.db import tables
+from stoker.db.database import Database
+from stoker.errors import NotFoundError, StokerError
+from stoker.plugin_host.back import BackChannel
+from stoker.plugin_host.dispatch import Dispatcher
+from stoker.plugin_host.unconfined import plan_unconfined
+from stoker.plugin_host.worker import Start, WorkerCode
+from stoker.plugin_host.workers import Limits, Workers
+
+
+def worker_parts(config: ServerConfig, database: Database) -> tuple[Workers, BackChannel, Dispatcher]:
+    """Put them together; nothing is started yet."""
+    shutil.rmtree(config.worker_folder, ignore_errors=True)  # what a server that was killed has left
+
+    def code_of(name: str, version: str) -> WorkerCode:
+        plugin = _plugin(database, name, version)
+        if plugin.code is None:
+            raise NotFoundError(f"plugin {name} {version} has no code.", remedy="Build it with its code, as a Python project.")
+        raise StokerError(f"plugin {name} {version} has no venv.", remedy="Install it again.")
+
+    def plan(_name: str, _version: str, code: WorkerCode) -> Start:
+        return plan_unconfined(config.worker_folder, code)
+
+    back = BackChannel()
+    limits = Limits(most=config.workers_max, idle_seconds=config.workers_idle_seconds)
+    workers = Workers(limits, code_of, plan, back)
+    return workers, back, Dispatcher(workers, back)
+
+
+def _plugin(database: Database, name: str, version: str) -> Plugin:
+    table = tables.plugins
+    with database.read() as connection:
+        found = connection.execute(select(table.c.manifest).where(table.c.name == name, table.c.version == version)).scalar()
+    if found is None:
+        raise NotFoundError(f"plugin {name} {version} is not installed.", remedy="'stoker plugins list' shows those that are.")
+    return read_manifest(msgspec.json.decode(found))

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Workers of a test: a venv with the SDK and a plugin's module, and the workers that run it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from pathlib import Path
+
+from stoker.plugin_host.back import BackChannel
+from stoker.plugin_host.dispatch import Dispatcher, Hook
+from stoker.plugin_host.unconfined import plan_unconfined
+from stoker.plugin_host.worker import WorkerCode
+from stoker.plugin_host.workers import Limits, Workers
+from stoker_sdk.context.values import Caller
+
+CALLER = Caller(kind="user", name="ada", access="operator", permissions=("write",))
+
+
+def venv(folder: Path, module: str, source: str, name: str = "hello", version: str = "1.0.0") -> WorkerCode:
+    """A venv in which a plugin's module is installed, together with all that these tests have."""
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, folder / "venv"], check=True)
+    packages = Path(
+        subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True).strip()
+    )
+    with contextlib.suppress(FileExistsError):
+        for file in Path(sysconfig.get_path("purelib")).iterdir():
+            if file.name.startswith("stoker_plugin"):
+                continue
+            (packages / file.name).symlink_to(file)
+    (packages / f"{module}.py").write_text(textwrap.dedent(source))
+    info = packages / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[stoker.plugins]\n{name} = {module}:plugin\n")
+    return WorkerCode(python=python, entry=name)
+
+
+@contextlib.asynccontextmanager
+async def workers_of(folder: Path, codes: dict[tuple[str, str], WorkerCode], plan=plan_unconfined, **limits):
+    """Workers, their way back, and a dispatcher; all are stopped in the end."""
+    run = folder / "w"
+    back = BackChannel()
+    workers = Workers(
+        Limits(**limits), lambda name, version: codes[name, version], lambda _name, _version, code: plan(run, code), back
+    )
+    try:
+        yield workers, back, Dispatcher(workers, back)
+    finally:
+        await workers.close()
+        assert not run.exists() or not [*run.iterdir()]
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def hook(function, point="validate_settings", name="check", deadline=10.0, plugin="hello", version="1.0.0", **more):
+    """A hook of the plugin."""
+    return Hook(plugin=plugin, version=version, point=point, name=name, function=function, deadline=deadline, **more)
