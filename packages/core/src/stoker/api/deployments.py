@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
+from stoker.api.ext import ExtNames
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
@@ -23,6 +24,7 @@ from stoker.services.attempts import AttemptFilter, AttemptView
 from stoker.services.checks import CheckView
 from stoker.services.context import ServerContext
 from stoker.services.deployments import DeploymentView
+from stoker.services.ext import Wanted
 from stoker.services.tags import tag
 from stoker.services.windows import MOST
 
@@ -69,20 +71,21 @@ def list_deployments(
     states: Annotated[
         list[State] | None, QueryParameter(name="state", description="Those in this state; may be given several times.")
     ] = None,
+    ext: ExtNames = "",
     limit: Limit = MOST,
     cursor: Cursor = "",
 ) -> Response[Page[DeploymentView]]:
     """The environment's deployments, newest first."""
     wanted = window(request, limit, cursor, float, str)
-    return page(request, deployments.list_all(context, env, wanted, states or ()))
+    return page(request, deployments.list_all(context, env, wanted, states or (), Wanted.read(ext)))
 
 
 @get("/deployments/{deployment:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
 def show_deployment(
-    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], deployment: FromPath[str]
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], deployment: FromPath[str], ext: ExtNames = ""
 ) -> Response[DeploymentView]:
     """One deployment with its nodes, failures and open questions."""
-    view = deployments.show(context, deployment)
+    view = deployments.show(context, deployment, Wanted.read(ext))
     return tagged(request, view, tag(view))
 
 

@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
+from stoker.api.ext import ExtNames
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
@@ -22,6 +23,7 @@ from stoker.services import enablement, environment_files, environments, node_li
 from stoker.services.context import ServerContext
 from stoker.services.enablement import EnabledPluginView
 from stoker.services.environments import EnvironmentView
+from stoker.services.ext import Wanted
 from stoker.services.node_lists import NodeFilter, Status
 from stoker.services.nodes import NodeView, tag_of
 from stoker.services.roles import RoleView
@@ -73,19 +75,23 @@ async def create_environment(context: NamedDependency[ServerContext], data: JSON
 
 @get("/", sync_to_thread=True, responses=problems(), response_headers=HEADERS)
 def list_environments(
-    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], limit: Limit = MOST, cursor: Cursor = ""
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    ext: ExtNames = "",
+    limit: Limit = MOST,
+    cursor: Cursor = "",
 ) -> Response[Page[EnvironmentView]]:
     """All environments."""
-    return page(request, environments.list_all(context, window(request, limit, cursor, str)))
+    return page(request, environments.list_all(context, window(request, limit, cursor, str), Wanted.read(ext)))
 
 
 @get("/{env:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
 def show_environment(
-    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], env: FromPath[str]
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], env: FromPath[str], ext: ExtNames = ""
 ) -> Response[EnvironmentView]:
     """One environment."""
-    view = environments.show(context, env)
-    return tagged(request, view, tag(view))
+    view = environments.show(context, env, Wanted.read(ext))
+    return tagged(request, view, environments.tag_of(view))
 
 
 @delete("/{env:str}", sync_to_thread=True, responses=problems(404, 409, 412))
@@ -154,15 +160,18 @@ def list_environment_nodes(
     role: FromQuery[str] = "",
     status: FromQuery[Status | None] = None,
     q: Annotated[str, QueryParameter(description="A part of the name or address.")] = "",
+    ext: ExtNames = "",
     limit: Limit = MOST,
     cursor: Cursor = "",
 ) -> Response[Page[NodeView]]:
     """The nodes of an environment."""
-    state, known = unchanged(context, request, node_lists.SHOWN)
+    added = Wanted.read(ext)
+    state, known = unchanged(context, request, node_lists.SHOWN, added)
     if known:
         return cast("Response[Page[NodeView]]", not_modified(state))
     wanted = NodeFilter(environment=env, role=role, status=status, q=q)
-    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted), {"ETag": state})
+    found = node_lists.list_nodes(context, window(request, limit, cursor, str), wanted, added)
+    return page(request, found, {"ETag": state})
 
 
 @put("/{env:str}/nodes/{node:str}", sync_to_thread=True, responses=problems(404, 409, 412, 413, 422), response_headers=TAGGED)

@@ -11,11 +11,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
+from stoker.api.ext import ExtNames
 from stoker.api.openapi import problems
 from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.tags import TAGGED, UNCHANGED, IfMatch, not_modified, tagged, unchanged
 from stoker.services import node_lists, nodes
 from stoker.services.context import ServerContext
+from stoker.services.ext import Wanted
 from stoker.services.node_lists import NodeFilter, Status, TransportName
 from stoker.services.nodes import AddedNode, NewNode, NodeChange, NodeView
 from stoker.services.windows import MOST
@@ -41,11 +43,13 @@ def list_nodes(
     os_family: FromQuery[str] = "",
     os_version: FromQuery[str] = "",
     architecture: FromQuery[str] = "",
+    ext: ExtNames = "",
     limit: Limit = MOST,
     cursor: Cursor = "",
 ) -> Response[Page[NodeView]]:
-    """Nodes with their facts, by name; those that fit all filters."""
-    tag, known = unchanged(context, request, node_lists.SHOWN)
+    """Nodes with their facts and what plugins add, by name; those that fit all filters."""
+    added = Wanted.read(ext)
+    tag, known = unchanged(context, request, node_lists.SHOWN, added)
     if known:
         return cast("Response[Page[NodeView]]", not_modified(tag))
     wanted = NodeFilter(
@@ -60,15 +64,15 @@ def list_nodes(
         os_version=os_version,
         architecture=architecture,
     )
-    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted), {"ETag": tag})
+    return page(request, node_lists.list_nodes(context, window(request, limit, cursor, str), wanted, added), {"ETag": tag})
 
 
 @get("/{node:str}", sync_to_thread=True, responses={**UNCHANGED, **problems(404)}, response_headers=TAGGED)
 def show_node(
-    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], node: FromPath[str]
+    context: NamedDependency[ServerContext], request: Request[Any, Any, Any], node: FromPath[str], ext: ExtNames = ""
 ) -> Response[NodeView]:
-    """One node with its facts."""
-    view = nodes.show(context, node)
+    """One node with its facts and what plugins add."""
+    view = nodes.show(context, node, Wanted.read(ext))
     return tagged(request, view, nodes.tag_of(view))
 
 

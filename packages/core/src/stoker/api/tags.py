@@ -13,8 +13,8 @@ from litestar.openapi import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
-from stoker.db.changes import state_of
 from stoker.services.context import ServerContext
+from stoker.services.ext import Wanted, state_with_ext
 
 T = TypeVar("T")
 
@@ -42,13 +42,13 @@ def tagged(request: Request[Any, Any, Any], view: T, tag: str, status: int = HTT
     return Response(view, status_code=status, headers={"ETag": quoted})
 
 
-def unchanged(context: ServerContext, request: Request[Any, Any, Any], kinds: Sequence[str]) -> tuple[str, bool]:
-    """The weak tag of a list of things of these kinds, and whether the caller has that state already.
+def unchanged(context: ServerContext, request: Request[Any, Any, Any], kinds: Sequence[str], wanted: Wanted) -> tuple[str, bool]:
+    """The weak tag of a list of things of these kinds with what plugins add, and whether the caller has that state already.
 
     It is the last change of any of them, whatever the filters: to ask for it costs next to nothing.
     """
     with context.database.read() as connection:
-        quoted = f'W/"{state_of(connection, kinds)}"'
+        quoted = f'W/"{state_with_ext(connection, kinds, wanted)}"'
     return quoted, is_known(request, quoted)
 
 

@@ -16,11 +16,11 @@ from stoker.db.tables import changes
 KEPT: Final = 100_000
 """So many of the newest changes are kept."""
 _PRUNED_EACH: Final = 1000
-_NOW: Final = {
+NOW: Final = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "extract(epoch from clock_timestamp())",
 }
-_OBJECT: Final = {"sqlite": "json_object({})", "postgresql": "json_build_object({})::text"}
+OBJECT: Final = {"sqlite": "json_object({})", "postgresql": "json_build_object({})::text"}
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,12 +206,22 @@ def watch(connection: Connection) -> None:
 def _statements(dialect: str) -> Iterator[str]:
     for item in WATCHED:
         name = f"stoker_{item.table}_{item.on.lower()}"
-        yield from _trigger(dialect, name, item.table, item.on, item.when, _written(dialect, item))
+        yield from trigger(dialect, name, item.table, item.on, item.when, _written(dialect, item))
     prune = f"DELETE FROM changes WHERE id <= NEW.id - {KEPT}"  # noqa: S608  our own number
-    yield from _trigger(dialect, "stoker_changes_prune", "changes", "INSERT", f"NEW.id % {_PRUNED_EACH} = 0", prune)
+    yield from trigger(dialect, "stoker_changes_prune", "changes", "INSERT", f"NEW.id % {_PRUNED_EACH} = 0", prune)
 
 
-def _trigger(dialect: str, name: str, table: str, on: str, when: str, body: str) -> Iterator[str]:
+def trigger(dialect: str, name: str, table: str, on: str, when: str, body: str) -> Iterator[str]:
+    """The statements that make a trigger for each row of a table.
+
+    Args:
+        dialect: of the database.
+        name: the trigger's.
+        table: whose rows.
+        on: INSERT, UPDATE or DELETE.
+        when: a condition over OLD and NEW; always if empty.
+        body: statements, with a semicolon between them.
+    """
     if dialect == "sqlite":
         yield f"DROP TRIGGER IF EXISTS {name}"
         yield f"CREATE TRIGGER {name} AFTER {on} ON {table} {f'WHEN {when} ' if when else ''}BEGIN {body}; END"
@@ -227,13 +237,13 @@ def _trigger(dialect: str, name: str, table: str, on: str, when: str, body: str)
 def _written(dialect: str, item: Watched) -> str:
     values = ", ".join(
         (
-            _NOW[dialect],
+            NOW[dialect],
             f"'{item.kind}'",
             f"'{item.action}'",
             item.identity,
             item.name,
             f"coalesce({item.environment}, '')",
-            _OBJECT[dialect].format(item.data),
+            OBJECT[dialect].format(item.data),
         )
     )
     columns = "at, kind, action, object_id, object, environment_id, data"

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, event
 
-from stoker.db import changes, migrations, postgresql, sqlite
+from stoker.db import changes, migrations, postgresql, refresh_queue, sqlite
 from stoker.db.turns import WRITE
 from stoker.errors import ConfigurationError
 from stoker.telemetry.metrics import METRICS
@@ -57,6 +57,7 @@ class Database:
             if connection.dialect.name == "postgresql":
                 postgresql.sort_by_bytes(connection)
             changes.watch(connection)
+            refresh_queue.watch(connection)
 
     @contextmanager
     def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, upd
 from stoker.db import tables
 from stoker.db.plugins import role_names
 from stoker.db.quarantine import drop_quarantined
+from stoker.db.serializer_hooks import settle
 from stoker.errors import ConflictError, NotFoundError
 
 
@@ -77,6 +78,7 @@ def drop_plugin(connection: Connection, environment_id: str, plugin: str) -> Non
     connection.execute(delete(used).where(used.c.environment_id == environment_id, used.c.plugin == plugin))
     connection.execute(delete(secrets).where(secrets.c.environment_id == environment_id, secrets.c.plugin == plugin))
     drop_quarantined(connection, {"environment_id": environment_id, "plugin": plugin})
+    settle(connection, environment_id, plugin)
     known = {name for row in enabled_plugins(connection, environment_id) for name in role_names(row.manifest)}
     members = select(nodes.c.id).where(nodes.c.environment_id == environment_id)
     connection.execute(delete(roles).where(roles.c.node_id.in_(members), roles.c.role.not_in(known)))

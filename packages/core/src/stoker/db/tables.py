@@ -120,6 +120,53 @@ environment_plugins = Table(
     Column("state", String, nullable=False, default="enabled"),  # enabled | removing
 )
 
+# What serializer hooks add to a node, environment or deployment, encoded: one text for everybody who sees the object, and
+# others for those who have more of the plugins' permissions, where these differ.
+object_ext = Table(
+    "object_ext",
+    metadata,
+    Column("object_id", String, primary_key=True),
+    Column("kind", String, nullable=False, index=True),  # node | environment | deployment
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("everybody", Text, nullable=False),
+    Column("operator", Text, nullable=True),
+    Column("admin", Text, nullable=True),
+)
+
+# The serializer hooks of the plugins that environments have enabled: what triggers and answers need to know of them.
+serializer_hooks = Table(
+    "serializer_hooks",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
+    Column("plugin", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("target", String, nullable=False),
+    Column("inputs", BigInteger, nullable=False),  # bits: stoker.db.refresh_queue
+    Column("records", Text, nullable=False),  # collections: ",a,b,"
+    Column("level", Integer, nullable=False),  # who sees it: stoker.domain.ext
+    Column("time_to_live", Float, nullable=False),
+    Column("made_of", String, nullable=False),  # plugin, version and settings that the hook works with
+    Column("published_at", Float, nullable=True),
+    Column("due_at", Float, nullable=True),  # when its time to live ends
+    Column("failures", Integer, nullable=False),
+    Column("reason", Text, nullable=False),  # of the last failure, if the last call was one
+    Column("not_before", Float, nullable=False),  # when it may be called again
+)
+
+# What waits to be made anew; written by triggers (stoker.db.refresh_queue) in the transaction of the change.
+refresh_queue = Table(
+    "refresh_queue",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("environment_id", String, nullable=False),
+    Column("kind", String, nullable=False),  # node | environment | deployment | record | hook | plugin
+    Column("object_id", String, nullable=False),
+    Column("inputs", BigInteger, nullable=False),
+    Column("plugin", String, nullable=False),
+    Column("name", String, nullable=False),  # of the hook or the collection
+    sqlite_autoincrement=True,
+)
+
 # Values with which the operator beats what plugins give to files.
 environment_overrides = Table(
     "environment_overrides",

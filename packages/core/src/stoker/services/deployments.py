@@ -17,7 +17,7 @@ from stoker.db.plans import load_plan, load_snapshot
 from stoker.domain.plan import Plan, PlannedNode
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.applied import Ledger
-from stoker.services import audit
+from stoker.services import audit, ext
 from stoker.services.attempts import AttemptView, all_attempts
 from stoker.services.context import ServerContext
 from stoker.services.windows import Part, Window, cut, look
@@ -73,17 +73,28 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeProgress] = []
     unknowns: list[UnknownAttempt] = []
     failures: list[Failure] = []
+    ext: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What plugins add: plugin -> hook -> data; only where it is read, and if there is something."""
+    ext_state: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """``PLUGIN.HOOK`` -> ``pending`` (not there yet) or ``stale`` (being made anew); only if something is not fresh."""
 
 
-def list_all(context: ServerContext, environment: str, window: Window, states: Sequence[str] = ()) -> Part[DeploymentView]:
+def list_all(
+    context: ServerContext, environment: str, window: Window, states: Sequence[str] = (), wanted: ext.Wanted = ext.NOTHING
+) -> Part[DeploymentView]:
     """An environment's deployments, newest first, without their nodes; those in these states if any. Raises NotFoundError."""
     table = tables.deployments
     with context.database.read() as connection:
         home = find_environment(connection, environment)
         query = select(table).where(table.c.environment_id == home.id, *([table.c.state.in_(states)] if states else []))
         found = connection.execute(look(query, window, table.c.created_at, table.c.id, newest_first=True)).all()
-    rows, last = cut(found, window, lambda row: (float(row.created_at), str(row.id)))
-    return Part([_view(item, str(home.name)) for item in rows], last)
+        rows, last = cut(found, window, lambda row: (float(row.created_at), str(row.id)))
+        return Part(_with_ext(connection, [_view(item, str(home.name)) for item in rows], wanted), last)
+
+
+def _with_ext(connection: Connection, views: list[DeploymentView], wanted: ext.Wanted) -> list[DeploymentView]:
+    found = ext.parts(connection, "deployment", wanted, [(view.id, view.environment) for view in views])
+    return [msgspec.structs.replace(view, ext=found[view.id][0], ext_state=found[view.id][1]) for view in views]
 
 
 def _view(row: object, environment: str, **more: object) -> DeploymentView:
@@ -92,7 +103,7 @@ def _view(row: object, environment: str, **more: object) -> DeploymentView:
     return msgspec.convert({**values, "environment": environment, "plan": getattr(row, "plan_id"), **more}, DeploymentView)  # noqa: B009
 
 
-def show(context: ServerContext, deployment_id: str) -> DeploymentView:
+def show(context: ServerContext, deployment_id: str, wanted: ext.Wanted = ext.NOTHING) -> DeploymentView:
     """One deployment with the progress of its nodes, its failures and its open questions. Raises NotFoundError."""
     with context.database.read() as connection:
         row = deployments.find_deployment(connection, deployment_id)
@@ -101,6 +112,7 @@ def show(context: ServerContext, deployment_id: str) -> DeploymentView:
         plan = load_plan(connection, str(row.plan_id)).plan
         history = deployments.read_history(connection, deployment_id)
         attempts = all_attempts(connection, deployment_id)
+        added, state = ext.parts(connection, "deployment", wanted, [(deployment_id, str(name))])[deployment_id]
     running = row.state in deployments.UNFINISHED
     nodes = _progress(plan, history, running=running)
     counts = {
@@ -115,7 +127,8 @@ def show(context: ServerContext, deployment_id: str) -> DeploymentView:
         for (node, task), item in sorted(history.items())
         if item.unknown
     ]
-    return _view(row, str(name), counts=counts, nodes=nodes, unknowns=unknowns, failures=_failures(attempts, history))
+    more = {"counts": counts, "nodes": nodes, "unknowns": unknowns, "failures": _failures(attempts, history)}
+    return msgspec.structs.replace(_view(row, str(name), **more), ext=added, ext_state=state)
 
 
 def _progress(plan: Plan, history: Mapping[tuple[str, str], deployments.InstanceHistory], *, running: bool) -> list[NodeProgress]:

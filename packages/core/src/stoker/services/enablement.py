@@ -23,6 +23,7 @@ from stoker.db.environments import (
     refuse_while_deploying,
 )
 from stoker.db.plugins import find_plugin
+from stoker.db.serializer_hooks import settle
 from stoker.domain import settings
 from stoker.domain.settings import Document, Settings
 from stoker.domain.snapshot import PluginInput
@@ -267,6 +268,7 @@ def _leave(connection: Connection, home: Row[tuple[object, ...]], plugin: str) -
         return True
     table = tables.environment_plugins
     connection.execute(update(table).where(table.c.environment_id == home.id, table.c.plugin == plugin).values(state="removing"))
+    settle(connection, home.id, plugin)
     bump_revision(connection, home.id)
     return False
 
@@ -338,6 +340,7 @@ def _keep(
             state="enabled",
         )
     )
+    settle(connection, environment_id, plugin)
     bump_revision(connection, environment_id)
     after = _audited(connection, environment_id, plugin)
     audit.record(connection, "plugin.enable", plugin, plugin, environment=home.name, before=before, after=after)

@@ -14,7 +14,7 @@ from stoker.db import tables
 from stoker.db.environments import add_environment, enabled_plugins, find_environment, refuse_while_deploying
 from stoker.db.quarantine import drop_quarantined
 from stoker.errors import ConflictError, InvalidInputError
-from stoker.services import audit
+from stoker.services import audit, ext
 from stoker.services.context import ServerContext
 from stoker.services.releases import release_of
 from stoker.services.tags import refuse_outdated, tag
@@ -47,6 +47,15 @@ class EnvironmentView(msgspec.Struct, frozen=True, kw_only=True):
     """How many nodes it has."""
     pending: str = ""
     """Why its nodes may not be what it says, e.g. because settings changed since the last deployment; empty if they should be."""
+    ext: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What plugins add: plugin -> hook -> data; only where it is read, and if there is something."""
+    ext_state: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """``PLUGIN.HOOK`` -> ``pending`` (not there yet) or ``stale`` (being made anew); only if something is not fresh."""
+
+
+def tag_of(view: EnvironmentView) -> str:
+    """The tag of an environment's state."""
+    return tag(view, ext.BY_ITSELF)
 
 
 def check_name(kind: str, name: str) -> None:
@@ -75,19 +84,24 @@ def create(context: ServerContext, name: str) -> EnvironmentView:
         return view
 
 
-def list_all(context: ServerContext, window: Window) -> Part[EnvironmentView]:
-    """Environments, by name."""
+def list_all(context: ServerContext, window: Window, wanted: ext.Wanted = ext.NOTHING) -> Part[EnvironmentView]:
+    """Environments, by name, with what those plugins add of which it is wanted."""
     table = tables.environments
     with context.database.read() as connection:
         found = connection.execute(look(select(table), window, table.c.name)).all()
         rows, last = cut(found, window, lambda row: (str(row.name),))
-        return Part([_view(connection, row) for row in rows], last)
+        return Part(_with_ext(connection, [_view(connection, row) for row in rows], wanted), last)
 
 
-def show(context: ServerContext, key: str) -> EnvironmentView:
-    """One environment by id or name. Raises NotFoundError."""
+def show(context: ServerContext, key: str, wanted: ext.Wanted = ext.NOTHING) -> EnvironmentView:
+    """One environment by id or name, with what those plugins add of which it is wanted. Raises NotFoundError."""
     with context.database.read() as connection:
-        return _view(connection, find_environment(connection, key))
+        return _with_ext(connection, [_view(connection, find_environment(connection, key))], wanted)[0]
+
+
+def _with_ext(connection: Connection, views: list[EnvironmentView], wanted: ext.Wanted) -> list[EnvironmentView]:
+    found = ext.parts(connection, "environment", wanted, [(view.id, view.name) for view in views])
+    return [msgspec.structs.replace(view, ext=found[view.id][0], ext_state=found[view.id][1]) for view in views]
 
 
 def name_of_environment(context: ServerContext, parameters: Mapping[str, str]) -> str | None:
@@ -115,7 +129,7 @@ def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
     with context.database.transaction() as connection:
         row = find_environment(connection, key)
         if if_match:
-            present = tag(_view(connection, row))
+            present = tag_of(_view(connection, row))
             what = f"environment {row.name}"
             refuse_outdated(connection, if_match, present, what, kind="environment", identity=row.id)
         refuse_while_deploying(connection, row.id, row.name, "deleting it")

@@ -15,7 +15,8 @@ from stoker.db.environments import find_environment
 from stoker.db.facts import fact
 from stoker.db.nodes import roles_between, roles_of_nodes
 from stoker.services.context import ServerContext
-from stoker.services.nodes import ALL_NODES, NodeView, view_of
+from stoker.services.ext import NOTHING, Shown, Wanted
+from stoker.services.nodes import ALL_NODES, WITH_EXT, NodeView, view_of
 from stoker.services.windows import Part, Window, cut, look
 
 Status: TypeAlias = Literal["new", "online", "unreachable", "error"]
@@ -47,8 +48,8 @@ SHOWN: Final = ("node", "environment")
 _AT_ONCE = 500
 
 
-def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY) -> Part[NodeView]:
-    """Nodes by name.
+def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY, added: Wanted = NOTHING) -> Part[NodeView]:
+    """Nodes by name, with what those plugins add of which it is wanted.
 
     Raises:
         NotFoundError: there is no such environment.
@@ -56,12 +57,14 @@ def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY)
     name = tables.nodes.c.name
     with context.database.read() as connection:
         environment = find_environment(connection, wanted.environment).id if wanted.environment else None
-        query = look(ALL_NODES.where(*_conditions(wanted, environment)), window, name)
+        shown = Shown(connection, "node", added)
+        query = WITH_EXT[shown.level] if shown.there else ALL_NODES
+        query = look(query.where(*_conditions(wanted, environment)), window, name)
         rows, last = cut(connection.execute(query).all(), window, _key)
         if not rows:
             return Part([])
         roles = roles_between(connection, rows[0].name, rows[-1].name)
-        return Part([view_of(row, roles) for row in rows], last)
+        return Part([view_of(row, roles, shown) for row in rows], last)
 
 
 def views_of_environment(connection: Connection, environment_id: str) -> list[NodeView]:

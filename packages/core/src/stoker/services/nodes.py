@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
@@ -17,9 +17,10 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from stoker.db import tables
 from stoker.db.environments import bump_revision, find_environment, refuse_while_deploying
 from stoker.db.nodes import MAX_JUMPS, find_node, node_target, roles_of_nodes
+from stoker.domain.ext import LEVELS
 from stoker.domain.node import Facts, NodeTarget
 from stoker.errors import ConflictError, InvalidInputError, NodeError, NotFoundError
-from stoker.services import audit
+from stoker.services import audit, ext
 from stoker.services.context import ServerContext
 from stoker.services.credentials import DEFAULT
 from stoker.services.environments import check_name
@@ -86,6 +87,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # it holds
     """What the node told about itself; spliced in as it is stored."""
     facts_at: float | None
     removing: bool
+    ext: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What plugins add: plugin -> hook -> data; only where it is read, and if there is something."""
+    ext_state: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """``PLUGIN.HOOK`` -> ``pending`` (not there yet) or ``stale`` (being made anew); only if something is not fresh."""
 
 
 class NodeWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +107,15 @@ class AddedNode(NodeView, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
     """Only if it was to be reached and could not be."""
 
 
-def _query() -> Select[tuple[object, ...]]:
+def _query(level: int | None = None) -> Select[tuple[object, ...]]:
     node, environment, credential = tables.nodes, tables.environments, tables.credentials
     jump = tables.nodes.alias("jump")
-    return select(
+    joined = (
+        node.outerjoin(credential, credential.c.id == node.c.credential_id)
+        .outerjoin(jump, jump.c.id == node.c.jump_node_id)
+        .outerjoin(environment, environment.c.id == node.c.environment_id)
+    )
+    query = select(
         node.c.id,
         node.c.name,
         node.c.transport,
@@ -122,19 +132,18 @@ def _query() -> Select[tuple[object, ...]]:
         node.c.facts,
         node.c.facts_at,
         node.c.removing,
-    ).select_from(
-        node.outerjoin(credential, credential.c.id == node.c.credential_id)
-        .outerjoin(jump, jump.c.id == node.c.jump_node_id)
-        .outerjoin(environment, environment.c.id == node.c.environment_id)
     )
+    return query.select_from(joined) if level is None else ext.with_ext(query, joined, node.c.id, level)
 
 
 ALL_NODES = _query()
 """What a view needs of every node, in no order; made once, for that costs as much as to run it."""
+WITH_EXT: Final = {level: _query(level) for level in LEVELS}
+"""The same with what plugins add, for each level of people."""
 
 
-def view_of(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
-    """A row of ``ALL_NODES`` as the API shows it."""
+def view_of(row: Sequence[Any], roles: dict[str, list[str]], shown: ext.Shown | None = None) -> NodeView:
+    """A row of ``ALL_NODES`` or ``WITH_EXT`` as the API shows it."""
     (
         identity,
         name,
@@ -152,7 +161,15 @@ def view_of(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
         facts,
         at,
         removing,
+        *texts,
     ) = row
+    added: ext.Part = msgspec.UNSET
+    state: ext.Part = msgspec.UNSET
+    if shown is not None and not shown.plain:
+        added = shown.text_of(environment or "", *texts) if texts else msgspec.UNSET
+        state = shown.state_of(identity, environment or "")
+    elif texts and texts[0]:
+        added = msgspec.Raw(texts[0])
     return NodeView(
         id=identity,
         name=name,
@@ -171,13 +188,19 @@ def view_of(row: Sequence[Any], roles: dict[str, list[str]]) -> NodeView:
         facts=msgspec.Raw(facts),
         facts_at=at,
         removing=removing,
+        ext=added,
+        ext_state=state,
     )
 
 
-def show(context: ServerContext, key: str) -> NodeView:
-    """One node by id or name. Raises NotFoundError."""
+def show(context: ServerContext, key: str, wanted: ext.Wanted | None = None) -> NodeView:
+    """One node by id or name, with what plugins add if that is wanted. Raises NotFoundError."""
     with context.database.read() as connection:
-        return read_view(connection, find_node(connection, key).id)
+        view = read_view(connection, find_node(connection, key).id)
+        if wanted is None:
+            return view
+        added, state = ext.parts(connection, "node", wanted, [(view.id, view.environment)])[view.id]
+        return msgspec.structs.replace(view, ext=added, ext_state=state)
 
 
 def read_view(connection: Connection, node_id: str) -> NodeView:
@@ -231,7 +254,7 @@ def add(context: ServerContext, new: NewNode) -> AddedNode:
     return AddedNode(**{name: getattr(view, name) for name in NodeView.__struct_fields__}, warning=warning)
 
 
-BY_ITSELF = frozenset({"status", "status_reason", "facts", "facts_at", "host_key"})
+BY_ITSELF = frozenset({"status", "status_reason", "facts", "facts_at", "host_key"}) | ext.BY_ITSELF
 """What of a node changes without anybody's edit."""
 
 
