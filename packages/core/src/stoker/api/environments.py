@@ -38,7 +38,7 @@ class NewEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     release: str = ""
     """The release that it runs: its plugin is enabled, in the newest installed version if ``plugins`` names none."""
     plugins: Annotated[dict[str, str], msgspec.Meta(max_length=1000)] = {}
-    """Plugins to enable: name -> version; an empty one for the one that is installed."""
+    """Plugins to enable: name -> version; an empty one for the server's default one."""
     components: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
     """Components: the plugins that they enable come in addition."""
 
@@ -47,7 +47,7 @@ class EnableRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How an environment uses a plugin."""
 
     version: str | None = None
-    """Which installed version; the one it has, or the only one, if not given."""
+    """Which installed version; the one it has, or the server's default one, if not given."""
     settings: dict[str, object] | None = None
     """The whole settings document; the one it has if not given. ``{"$secret": ...}`` keeps a secret."""
 

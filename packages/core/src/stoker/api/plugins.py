@@ -42,7 +42,11 @@ THERE = ResponseSpec(PluginView, generate_examples=False, description="This bund
     responses={HTTP_200_OK: THERE, **problems(409, 413, 422, 503)},
     operation_class=BytesOperation,
 )
-async def install_plugin(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> Response[PluginView]:
+async def install_plugin(
+    context: NamedDependency[ServerContext],
+    request: Request[Any, Any, Any],
+    allow_network: Annotated[bool, QueryParameter(description="Let the plugin's code reach the network, if it must.")] = False,
+) -> Response[PluginView]:
     """Install a bundle; its bytes are the request's body. Answers 200 if it was there already."""
     limit = context.config.max_upload_bytes
     with context.store.receive() as upload:
@@ -54,7 +58,7 @@ async def install_plugin(context: NamedDependency[ServerContext], request: Reque
                     remedy="Make it smaller, or raise max_upload_bytes in the server's configuration.",
                 )
         upload.flush()
-        view, new = await context.at_length(plugins.install, context, Path(upload.name))
+        view, new = await context.at_length(plugins.install, context, Path(upload.name), allow_network=allow_network)
     return Response(view, status_code=HTTP_201_CREATED if new else HTTP_200_OK)
 
 

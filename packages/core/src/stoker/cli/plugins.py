@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output, quarantine
+from stoker.cli import choose, complete, output, plugin_versions, quarantine
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
@@ -29,8 +29,9 @@ plugins.add_command(quarantine.quarantine)
 
 @plugins.command()
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--allow-network", is_flag=True, help="Let the plugins' code reach the network, where they say that it must.")
 @output.json_option
-def install(bundles: tuple[Path, ...], as_json: bool) -> None:
+def install(bundles: tuple[Path, ...], allow_network: bool, as_json: bool) -> None:
     """Install one or more bundles (NAME-VERSION.stoker) in the running server.
 
     Examples:
@@ -48,7 +49,7 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
                 remedy="Build one with 'stoker-plugin build' and name its file.",
             ) from error
         try:
-            plugin = client.install_plugin(content)
+            plugin = client.install_plugin(content, allow_network=allow_network)
         except StokerError as error:
             error.detail = f"{bundle}: {error.detail}"
             error.data |= {"bundle": str(bundle), "installed": installed}
@@ -56,6 +57,7 @@ def install(bundles: tuple[Path, ...], as_json: bool) -> None:
         installed.append(plugin)
         if not as_json:
             output.say(f"installed {plugin['name']} {plugin['version']}: {plugin.get('title', '')}")
+            output.say(f"  SHA-256 {plugin.get('digest', '')}")
     if as_json:
         output.write_items(installed)
 
@@ -77,6 +79,7 @@ def list_plugins(as_json: bool) -> None:
         (
             plugin["name"],
             plugin["version"],
+            _standing(plugin),
             plugin.get("title", ""),
             ", ".join(plugin.get("environments") or []),
             output.when(plugin.get("installed_at")),
@@ -84,10 +87,15 @@ def list_plugins(as_json: bool) -> None:
         for plugin in found
     ]
     output.table(
-        ("NAME", "VERSION", "TITLE", "USED BY", "INSTALLED"),
+        ("NAME", "VERSION", "", "TITLE", "USED BY", "INSTALLED"),
         rows,
         empty="No plugin is installed. Install one with 'stoker plugins install BUNDLE'.",
     )
+
+
+def _standing(plugin: PluginDocument) -> str:
+    """What counts of a version beside others of the same plugin."""
+    return ", ".join(word for word, on in (("default", plugin.get("default")), ("denied", plugin.get("denied"))) if on)
 
 
 @plugins.command()
@@ -116,7 +124,10 @@ def show(plugin: str, as_json: bool) -> None:
             ("requires plugins", ", ".join(found.get("requires_plugins") or [])),
             ("for releases", ", ".join(found.get("releases") or [])),
             ("for nodes with", ", ".join(found.get("operating_systems") or [])),
-            ("digest", found.get("digest")),
+            ("SHA-256", found.get("digest")),
+            ("default", "yes" if found.get("default") else "no"),
+            ("denied", found.get("denied")),
+            ("reaches the network", found.get("outbound_network") if found.get("network_agreed") else ""),
             ("installed", output.when(found.get("installed_at"))),
             ("used by", ", ".join(found.get("environments") or [])),
         ]
@@ -193,3 +204,7 @@ def _one_version(client: StokerClient, given: str) -> tuple[str, str]:
         f"plugin {name} is installed in {len(versions)} versions.",
         remedy=f"Write {name}=VERSION with one of {', '.join(versions)}.",
     )
+
+
+for _command in plugin_versions.COMMANDS:
+    plugins.add_command(_command)

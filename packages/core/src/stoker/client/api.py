@@ -16,10 +16,19 @@ from stoker.client.fleet import FleetRequests
 from stoker.client.following import Following
 from stoker.client.people import PeopleRequests
 from stoker.client.plugin_code import PluginCodeRequests
+from stoker.client.plugin_lifecycle import PluginLifecycleRequests
 from stoker.client.requests import part_of_path as _q
 
 
-class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, PeopleRequests, PluginCodeRequests):
+class StokerClient(
+    ActionRequests,
+    DayTwoRequests,
+    Following,
+    FleetRequests,
+    PeopleRequests,
+    PluginCodeRequests,
+    PluginLifecycleRequests,
+):
     """Talks to one server; use it as a context manager. Every method raises a StokerError with the server's remedy."""
 
     # The server
@@ -38,9 +47,10 @@ class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, Peo
 
     # Plugins
 
-    def install_plugin(self, bundle: bytes) -> doc.PluginDocument:
-        """Install a bundle; the server checks it again."""
-        return cast("doc.PluginDocument", self._send("POST", "/api/plugins", content=bundle))
+    def install_plugin(self, bundle: bytes, *, allow_network: bool = False) -> doc.PluginDocument:
+        """Install a bundle; the server checks it again. ``allow_network``: its code may reach the network, if it must."""
+        query = {"allow_network": allow_network or None}
+        return cast("doc.PluginDocument", self._send("POST", "/api/plugins", content=bundle, query=query, timeout=300))
 
     def plugins(self) -> list[doc.PluginDocument]:
         """The installed plugins, every version."""
@@ -92,7 +102,7 @@ class StokerClient(ActionRequests, DayTwoRequests, Following, FleetRequests, Peo
     def create_environment(
         self, name: str, *, release: str = "", plugins: Mapping[str, str] | None = None, components: Sequence[str] = ()
     ) -> doc.EnvironmentDocument:
-        """Make an environment. ``plugins``: name -> version, an empty one for the one that is installed."""
+        """Make an environment. ``plugins``: name -> version, an empty one for the server's default one."""
         body: dict[str, object] = {"name": name}
         if release or plugins or components:
             body |= {"release": release, "plugins": dict(plugins or {}), "components": list(components)}

@@ -69,6 +69,10 @@ class PluginDocument(TypedDict, total=False):
     manifest: dict[str, object]
     settings_schema: dict[str, object]
     repository_packages: list[RepositoryPackageDocument]
+    default: bool
+    denied: str
+    outbound_network: str
+    network_agreed: bool
 
 
 class ServiceDocument(TypedDict, total=False):

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import msgspec
+from packaging.version import Version
 from sqlalchemy import Connection, Row, select
 
 from stoker.db import tables
+from stoker.db.plugin_denials import read_denials
+from stoker.domain.plugin_denial import denial_of
 from stoker.errors import NotFoundError
 
 
@@ -25,22 +28,57 @@ class _Manifest(msgspec.Struct):
 
 
 def find_plugin(connection: Connection, name: str, version: str | None = None) -> Row[tuple[object, ...]]:
-    """An installed plugin; without a version, the one that is installed alone.
+    """An installed plugin; without a version, the server's default one.
 
     Raises:
-        NotFoundError: it is not installed, or the version must be chosen.
+        NotFoundError: it is not installed.
     """
-    rows = [row for row in plugin_versions(connection, name) if version in (None, row.version)]
-    if not rows:
+    wanted = version or default_version(connection, name)
+    row = next((row for row in plugin_versions(connection, name) if row.version == wanted), None)
+    if row is None:
         shown = f"{name} {version}" if version else name
         raise NotFoundError(
             f"plugin {shown} is not installed.",
             remedy="'stoker plugins list' shows what is; 'stoker plugins install FILE' adds one.",
         )
-    if len(rows) > 1:
-        versions = ", ".join(sorted(row.version for row in rows))
-        raise NotFoundError(f"plugin {name} is installed in several versions: {versions}.", remedy="Name the version.")
-    return rows[0]
+    return row
+
+
+def default_version(connection: Connection, name: str) -> str | None:
+    """The server's default version of a plugin; none if it is not installed."""
+    return default_versions(connection, name).get(name)
+
+
+def default_versions(connection: Connection, name: str = "") -> dict[str, str]:
+    """The server's default version of each plugin, or of one: the one that an admin chose, else the newest.
+
+    Never a denied one, unless all are; and a pre-release only if there is nothing else.
+    """
+    table, chosen = tables.plugins, tables.plugin_defaults
+    installed = select(table.c.name, table.c.version)
+    pins = select(chosen)
+    if name:
+        installed, pins = installed.where(table.c.name == name), pins.where(chosen.c.plugin == name)
+    pinned = {row.plugin: row.version for row in connection.execute(pins)}
+    denials = read_denials(connection)
+    best: dict[str, tuple[bool, bool, bool, Version, str]] = {}
+    for row in connection.execute(installed):
+        version = Version(row.version)
+        rank = (
+            denial_of(denials, row.name, row.version) is None,
+            pinned.get(row.name) == row.version,
+            not version.is_prerelease,
+            version,
+            row.version,
+        )
+        best[row.name] = max(best.get(row.name, rank), rank)
+    return {plugin: rank[-1] for plugin, rank in best.items()}
+
+
+def pinned_version(connection: Connection, name: str) -> str | None:
+    """The default version that an admin chose."""
+    table = tables.plugin_defaults
+    return connection.execute(select(table.c.version).where(table.c.plugin == name)).scalar()
 
 
 def plugin_versions(connection: Connection, name: str) -> list[Row[tuple[object, ...]]]:

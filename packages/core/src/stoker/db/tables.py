@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -99,6 +100,25 @@ plugins = Table(
     Column("manifest", Text, nullable=False),
     Column("path", String, nullable=False),
     Column("installed_at", Float, nullable=False),
+    Column("network_agreed", Boolean, nullable=False, server_default=false()),  # an admin lets its code reach the network
+)
+
+# Which version is the server's default, where an admin chose it; else the newest.
+plugin_defaults = Table(
+    "plugin_defaults",
+    metadata,
+    Column("plugin", String, primary_key=True),
+    Column("version", String, nullable=False),
+)
+
+plugin_denials = Table(
+    "plugin_denials",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("versions", String, primary_key=True),  # a specifier; empty for all
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 environments = Table(
@@ -165,6 +185,20 @@ refresh_queue = Table(
     Column("plugin", String, nullable=False),
     Column("name", String, nullable=False),  # of the hook or the collection
     sqlite_autoincrement=True,
+)
+
+# What an environment had of a plugin before it got another version: what a rollback returns to.
+plugin_versions_before = Table(
+    "plugin_versions_before",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("plugin", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("replaced_by", String, nullable=False),  # the version that came then
+    Column("actor", String, nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 # Values with which the operator beats what plugins give to files.

@@ -25,7 +25,7 @@ class FilePlugin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A plugin of the environment."""
 
     version: str = ""
-    """Which one; empty: the one that it has, or the one that is installed."""
+    """Which one; empty: the one that it has, or the server's default one."""
     settings: dict[str, object] = {}
     """What the operator set. A secret stands as ``{"$secret": NAME}``, one that the server makes as ``{"$generated": true}``."""
 

@@ -22,9 +22,11 @@ from stoker.db.environments import (
     plugin_was_deployed,
     refuse_while_deploying,
 )
+from stoker.db.plugin_denials import read_denials
 from stoker.db.plugins import find_plugin
 from stoker.db.serializer_hooks import settle
 from stoker.domain import settings
+from stoker.domain.plugin_denial import refuse_denied
 from stoker.domain.settings import Document, Settings
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
@@ -71,7 +73,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     plugin: str
     version: str | None = None
-    """Which one; the one it has, or the one that is installed, if not given."""
+    """Which one; the one it has, or the server's default one, if not given."""
     settings: Document | None = None
     """The whole settings document; the one it has if not given."""
 
@@ -128,7 +130,7 @@ def enable(
         context: the server.
         environment: its id or name.
         plugin: the plugin's name.
-        version: which one; the one it has, or the one that is installed, if not given.
+        version: which one; the one it has, or the server's default one, if not given.
         given: the whole settings document; the one it has if not given.
         if_match: the state for which this is an edit, as a tag in quotes; empty for any.
 
@@ -283,6 +285,8 @@ def _changed(
 ) -> Candidate:
     old = next((candidate for candidate in candidates if candidate.plugin == plugin), None)
     row = find_plugin(connection, plugin, version or (old.version if old else None))
+    if old is None or old.removing or old.version != row.version:  # what it has already it may keep
+        refuse_denied(read_denials(connection), plugin, row.version)
     kept = old.settings if old else {}
     return _candidate(connection, environment_id, plugin, row, kept if given is None else _with_kept(given, kept), removing=False)
 

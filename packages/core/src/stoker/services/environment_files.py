@@ -143,7 +143,7 @@ def create(
         context: the server.
         name: the environment's.
         release: the release that it runs; its plugin is enabled in the newest version that is installed, if none is chosen.
-        plugins: name -> version; an empty one for the one that is installed.
+        plugins: name -> version; an empty one for the server's default one.
         components: names of components; the plugins that they enable come in addition.
 
     Raises:

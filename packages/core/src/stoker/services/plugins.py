@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,16 +19,20 @@ from stoker_sdk.bundle import Bundle
 from stoker_sdk.extension_points.node_packages import RepositoryPackage
 from stoker_sdk.extension_points.settings import Settings
 from stoker_sdk.model.finding import Finding
+from stoker_sdk.plugin import Plugin
 from stoker_sdk.validation import check_plugin
 
 from stoker import __version__
 from stoker.db import tables
-from stoker.db.plugins import environments_using, find_plugin
+from stoker.db.plugin_denials import read_denials
+from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin
+from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.services import audit, repositories
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
+from stoker.services.plugin_defaults import forget_choice
 from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
 
@@ -66,6 +71,14 @@ class PluginView(msgspec.Struct, frozen=True, kw_only=True):
     contributions: list[ContributionView]
     environments: list[str]
     """Names of the environments that use this version."""
+    default: bool
+    """Whether it is the server's default version."""
+    denied: str
+    """Why it is denied; empty if it is not."""
+    outbound_network: str
+    """Why its code must reach the network; empty: it need not."""
+    network_agreed: bool
+    """Whether an admin agreed to that."""
     settings_schema: dict[str, object]
     """JSON Schema of its settings; empty if it has none."""
     repository_packages: list[RepositoryPackage] = []
@@ -81,16 +94,24 @@ class _Manifest(msgspec.Struct):
     releases: list[str] = []
     operating_systems: list[str] = []
     contributions: list[dict[str, object]] = []
+    outbound_network: str = ""
 
 
-def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, bool]:
+def install(context: ServerContext, source: Path | bytes, *, allow_network: bool = False) -> tuple[PluginView, bool]:
     """Install a bundle; the second value says whether anything was new.
+
+    Args:
+        context: the server.
+        source: the bundle.
+        allow_network: let its code reach the network, if it says that it must.
 
     Raises:
         InvalidBundleError: it is broken, was tampered with, or is hostile.
         InvalidInputError: it does not fit this server, or a package of its repository is not what the manifest says.
         MissingProgramError: it carries a repository, and a program that makes one is not installed.
-        ConflictError: the same version with other contents is installed, or another plugin brings the same for the whole server.
+        ConflictError: the same version with other contents is installed, or another plugin brings the same for the whole server,
+            or the version is denied.
+        NetworkNotAgreedError: its code must reach the network, and nobody agreed to that.
     """
     bundle = context.store.open(source)
     _check(bundle)
@@ -99,6 +120,8 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
         if _installed(context, name, version, bundle.digest):
             return show(context, name, version), False
         with context.database.read() as connection:
+            refuse_denied(read_denials(connection), name, version)
+            _refuse_network(bundle.plugin, allow_network=allow_network)
             refuse_clashes(connection, bundle.plugin)
             refuse_contradictions(connection, bundle.plugin)
         context.store.install(bundle)
@@ -114,16 +137,33 @@ def install(context: ServerContext, source: Path | bytes) -> tuple[PluginView, b
                         manifest=msgspec.json.encode(bundle.manifest).decode(),
                         path=f"{name}/{version}",
                         installed_at=time.time(),
+                        network_agreed=bool(bundle.plugin.outbound_network),
                     )
                 )
-                audit.record(
-                    connection, "plugin.install", f"{name}/{version}", name, after={"version": version, "digest": bundle.digest}
-                )
+                told = {"version": version, "digest": bundle.digest}
+                if bundle.plugin.outbound_network:
+                    told["network"] = f"agreed: {bundle.plugin.outbound_network}"
+                audit.record(connection, "plugin.install", f"{name}/{version}", name, after=told)
         except BaseException:
             _forget(context, name, version)  # no row, no file
             raise
     _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest, extra={"plugin": name})
     return show(context, name, version), True
+
+
+class NetworkNotAgreedError(ConflictError):
+    """A plugin's code must reach the network, and no admin agreed to that."""
+
+    kind = "network-not-agreed"
+
+
+def _refuse_network(plugin: Plugin, *, allow_network: bool) -> None:
+    if plugin.outbound_network and not allow_network:
+        raise NetworkNotAgreedError(
+            f"the code of plugin {plugin.name} {plugin.version} wants to reach the network: {plugin.outbound_network}",
+            remedy="If you agree, install it with --allow-network (API: ?allow_network=true).",
+            outbound_network=plugin.outbound_network,
+        )
 
 
 def _forget(context: ServerContext, name: str, version: str) -> None:
@@ -179,7 +219,8 @@ def _is_version(text: str) -> bool:
 def show(context: ServerContext, name: str, version: str) -> PluginView:
     """One installed version. Raises NotFoundError."""
     with context.database.read() as connection:
-        return _view(find_plugin(connection, name, version), environments_using(connection))
+        row = find_plugin(connection, name, version)
+        return _view(row, environments_using(connection), default_version(connection, name), read_denials(connection))
 
 
 def list_all(context: ServerContext, window: Window, name: str = "") -> Part[PluginView]:
@@ -195,7 +236,8 @@ def list_all(context: ServerContext, window: Window, name: str = "") -> Part[Plu
         within = table.c.name.between(shown[0][0], shown[-1][0])
         rows = {(row.name, row.version): row for row in connection.execute(select(table).where(within))}
         users = environments_using(connection)
-    return Part([_view(rows[place[0], place[2]], users) for place in shown], last)
+        defaults, denials = default_versions(connection), read_denials(connection)
+    return Part([_view(rows[place[0], place[2]], users, defaults[place[0]], denials) for place in shown], last)
 
 
 def _place(name: str | float, version: str | float) -> tuple[str, Version, str]:
@@ -223,6 +265,7 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
                     environments=users,
                 )
             connection.execute(delete(tables.plugins).where(tables.plugins.c.name == name, tables.plugins.c.version == version))
+            forget_choice(connection, name, version)
             audit.record(
                 connection, "plugin.uninstall", f"{name}/{version}", name, before={"version": version, "digest": row.digest}
             )
@@ -238,7 +281,13 @@ def settings_schema(manifest: str) -> dict[str, object]:
     return {}
 
 
-def _view(row: Row[tuple[object, ...]], users: dict[tuple[str, str], list[str]]) -> PluginView:
+def _view(
+    row: Row[tuple[object, ...]],
+    users: dict[tuple[str, str], list[str]],
+    default: str | None,
+    denials: Sequence[Denial],
+) -> PluginView:
+    denial = denial_of(denials, row.name, row.version)
     manifest = msgspec.json.decode(row.manifest, type=_Manifest)
     return PluginView(
         name=row.name,
@@ -253,6 +302,10 @@ def _view(row: Row[tuple[object, ...]], users: dict[tuple[str, str], list[str]])
         installed_at=row.installed_at,
         contributions=[ContributionView(point=str(item.get("point")), label=_label(item)) for item in manifest.contributions],
         environments=users.get((row.name, row.version), []),
+        default=row.version == default,
+        denied="" if denial is None else denial.reason,
+        outbound_network=manifest.outbound_network,
+        network_agreed=row.network_agreed,
         settings_schema=settings_schema(row.manifest),
         repository_packages=repositories.packages_of(row.manifest),
     )

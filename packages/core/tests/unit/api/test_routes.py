@@ -15,15 +15,19 @@ from stoker.domain.access import AccessLevel
 
 ADMIN = {
     ("DELETE", "/api/credentials/{credential}"),
+    ("DELETE", "/api/plugin-defaults/{name}"),
+    ("DELETE", "/api/plugin-denials/{name}"),
     ("DELETE", "/api/plugin-versions/{name}/{version}"),
     ("DELETE", "/api/users/{user}"),
     ("GET", "/api/audit/export"),
     ("GET", "/api/users"),
     ("PATCH", "/api/users/{user}"),
     ("POST", "/api/credentials"),
+    ("POST", "/api/plugin-denials"),
     ("POST", "/api/plugins"),
     ("POST", "/api/repositories/key"),
     ("POST", "/api/users"),
+    ("PUT", "/api/plugin-defaults/{name}"),
 }
 """What admins alone may do; a route that leaves this list gives root on nodes, or the keys to the house, to more people."""
 OPERATORS_READ = {("GET", "/api/audit")}
@@ -43,6 +47,8 @@ ACTIONS = {
     ("DELETE", "/api/environments/{env}/overrides"): "override.unset",
     ("DELETE", "/api/environments/{env}/plugins/{plugin}"): "plugin.disable",
     ("DELETE", "/api/nodes/{node}"): "node.remove",
+    ("DELETE", "/api/plugin-defaults/{name}"): "plugin.set-default",
+    ("DELETE", "/api/plugin-denials/{name}"): "plugin.allow",
     ("DELETE", "/api/plugin-versions/{name}/{version}"): "plugin.uninstall",
     ("DELETE", "/api/session"): "session.end",
     ("DELETE", "/api/tokens/{token}"): "token.revoke",
@@ -67,6 +73,7 @@ ACTIONS = {
     ("POST", "/api/nodes/{node}/forget-host-key"): "node.forget-host-key",
     ("POST", "/api/nodes/{node}/refresh"): "node.refresh",
     ("POST", "/api/nodes/{node}/replace"): "node.replace",
+    ("POST", "/api/plugin-denials"): "plugin.deny",
     ("POST", "/api/plugins"): "plugin.install",
     ("POST", "/api/quarantine/{plugin}/rearm"): "hook.rearm",
     ("POST", "/api/repositories/key"): "repository_key.renew",
@@ -79,6 +86,7 @@ ACTIONS = {
     ("PUT", "/api/environments/{env}/nodes/{node}"): "node.assign",
     ("PUT", "/api/environments/{env}/overrides"): "override.set",
     ("PUT", "/api/environments/{env}/plugins/{plugin}"): "plugin.enable",
+    ("PUT", "/api/plugin-defaults/{name}"): "plugin.set-default",
     ("PUT", "/api/users/{user}/password"): "user.set-password",
 }
 """What the audit calls what a changing route does. A new route belongs here, with the action that its use case records."""

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Requests about the versions of plugins: which count, which are denied, and how environments change from one to another."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from stoker.client.requests import Requests
+from stoker.client.requests import part_of_path as _q
+
+
+class DefaultDocument(TypedDict, total=False):
+    """The server's default version of a plugin."""
+
+    name: str
+    version: str
+    chosen: bool
+
+
+class DenialDocument(TypedDict, total=False):
+    """Plugin versions that are denied."""
+
+    name: str
+    versions: str
+    reason: str
+    by: str
+    at: float
+    built_in: bool
+    installed: list[str]
+
+
+class PluginLifecycleRequests(Requests):
+    """Requests about the versions of plugins."""
+
+    def default_versions(self) -> list[DefaultDocument]:
+        """The server's default version of every installed plugin."""
+        return self._many(DefaultDocument, "/api/plugin-defaults")
+
+    def choose_default(self, name: str, version: str) -> DefaultDocument:
+        """Choose the server's default version of a plugin."""
+        return self._one(DefaultDocument, "PUT", f"/api/plugin-defaults/{_q(name)}", body={"version": version})
+
+    def follow_newest(self, name: str) -> DefaultDocument:
+        """Let the newest version be the default again."""
+        return self._one(DefaultDocument, "DELETE", f"/api/plugin-defaults/{_q(name)}")
+
+    def denials(self) -> list[DenialDocument]:
+        """Plugin versions that are denied."""
+        return self._many(DenialDocument, "/api/plugin-denials")
+
+    def deny_plugin(self, name: str, versions: str, reason: str) -> DenialDocument:
+        """Deny versions of a plugin."""
+        body = {"name": name, "versions": versions, "reason": reason}
+        return self._one(DenialDocument, "POST", "/api/plugin-denials", body=body, timeout=60)
+
+    def allow_plugin(self, name: str, versions: str) -> None:
+        """Take a denial back."""
+        self._send("DELETE", f"/api/plugin-denials/{_q(name)}", query={"versions": versions})
