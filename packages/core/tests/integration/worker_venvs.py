@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher, Hook
+from stoker.plugin_host.quarantine import Kept, Quarantine
 from stoker.plugin_host.unconfined import plan_unconfined
 from stoker.plugin_host.worker import WorkerCode
 from stoker.plugin_host.workers import Limits, Workers
@@ -42,6 +43,16 @@ def venv(folder: Path, module: str, source: str, name: str = "hello", version: s
     return WorkerCode(python=python, entry=name)
 
 
+class Forgetful:
+    """Keeps no quarantine beyond the test."""
+
+    def load(self) -> list[Kept]:
+        return []
+
+    def keep(self, kept: Kept, change: str) -> None:
+        pass
+
+
 @contextlib.asynccontextmanager
 async def workers_of(folder: Path, codes: dict[tuple[str, str], WorkerCode], plan=plan_unconfined, **limits):
     """Workers, their way back, and a dispatcher; all are stopped in the end."""
@@ -51,7 +62,7 @@ async def workers_of(folder: Path, codes: dict[tuple[str, str], WorkerCode], pla
         Limits(**limits), lambda name, version: codes[name, version], lambda _name, _version, code: plan(run, code), back
     )
     try:
-        yield workers, back, Dispatcher(workers, back)
+        yield workers, back, Dispatcher(workers, back, Quarantine(Forgetful()))
     finally:
         await workers.close()
         assert not run.exists() or not [*run.iterdir()]

@@ -98,7 +98,8 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     }
     feed = Feed()
     orchestrator = Orchestrator(database, vault, store, transports, feed)
-    workers, back, dispatcher = worker_parts(config, database)
+    quarantine = Quarantine(QuarantineRows(database))
+    workers, back, dispatcher = worker_parts(config, database, quarantine)
     context = ServerContext(
         config=config,
         database=database,
@@ -106,7 +107,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         store=store,
         transports=transports,
         orchestrator=orchestrator,
-        quarantine=Quarantine(QuarantineRows(database)),
+        quarantine=quarantine,
         workers=workers,
         back=back,
         dispatcher=dispatcher,

@@ -17,12 +17,13 @@ from stoker.db.database import Database
 from stoker.errors import NotFoundError, StokerError
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
+from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.unconfined import plan_unconfined
 from stoker.plugin_host.worker import Start, WorkerCode
 from stoker.plugin_host.workers import Limits, Workers
 
 
-def worker_parts(config: ServerConfig, database: Database) -> tuple[Workers, BackChannel, Dispatcher]:
+def worker_parts(config: ServerConfig, database: Database, quarantine: Quarantine) -> tuple[Workers, BackChannel, Dispatcher]:
     """Put them together; nothing is started yet."""
     shutil.rmtree(config.worker_folder, ignore_errors=True)  # what a server that was killed has left
 
@@ -38,7 +39,7 @@ def worker_parts(config: ServerConfig, database: Database) -> tuple[Workers, Bac
     back = BackChannel()
     limits = Limits(most=config.workers_max, idle_seconds=config.workers_idle_seconds)
     workers = Workers(limits, code_of, plan, back)
-    return workers, back, Dispatcher(workers, back)
+    return workers, back, Dispatcher(workers, back, quarantine)
 
 
 def _plugin(database: Database, name: str, version: str) -> Plugin:

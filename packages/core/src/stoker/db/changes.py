@@ -11,16 +11,12 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select
 
+from stoker.db.sql_texts import NOW, OBJECT, aspects, differ
 from stoker.db.tables import changes
 
 KEPT: Final = 100_000
 """So many of the newest changes are kept."""
 _PRUNED_EACH: Final = 1000
-NOW: Final = {
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    "postgresql": "extract(epoch from clock_timestamp())",
-}
-OBJECT: Final = {"sqlite": "json_object({})", "postgresql": "json_build_object({})::text"}
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,16 +38,6 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """A condition; always if empty."""
     source: str = ""
     """``FROM ... WHERE ...``, if it is written only where something else is there."""
-
-
-def _differ(*columns: str) -> str:
-    return "(" + " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in columns) + ")"
-
-
-def _aspects(**columns: Sequence[str]) -> str:
-    """A text that names each group of columns in which something is different."""
-    parts = [f"CASE WHEN {_differ(*group)} THEN '{name} ' ELSE '' END" for name, group in columns.items()]
-    return f"trim({' || '.join(parts)})"
 
 
 _NODE: Final = {
@@ -80,8 +66,8 @@ WATCHED: Final = (
         identity="NEW.id",
         name="NEW.name",
         environment="coalesce(NEW.environment_id, OLD.environment_id)",
-        data=f"'what', {_aspects(**_NODE)}, 'status', NEW.status",
-        when=_differ(*(column for group in _NODE.values() for column in group)),
+        data=f"'what', {aspects(**_NODE)}, 'status', NEW.status",
+        when=differ(*(column for group in _NODE.values() for column in group)),
     ),
     Watched(
         table="nodes",
@@ -132,7 +118,7 @@ WATCHED: Final = (
         name="NEW.name",
         environment="NEW.id",
         data="'revision', NEW.revision",
-        when=_differ("revision", "name"),
+        when=differ("revision", "name"),
     ),
     Watched(
         table="environments",
@@ -190,7 +176,7 @@ WATCHED: Final = (
         name="NEW.id",
         environment="NEW.environment_id",
         data="'state', NEW.state, 'plan', NEW.plan_id",
-        when=_differ("state"),
+        when=differ("state"),
     ),
 )
 KINDS: Final = tuple(dict.fromkeys(item.kind for item in WATCHED))

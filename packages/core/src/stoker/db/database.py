@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, event
 
-from stoker.db import changes, migrations, postgresql, refresh_queue, sqlite
+from stoker.db import changes, event_triggers, migrations, postgresql, refresh_queue, sqlite
 from stoker.db.turns import WRITE
 from stoker.errors import ConfigurationError
 from stoker.telemetry.metrics import METRICS
@@ -58,6 +58,7 @@ class Database:
                 postgresql.sort_by_bytes(connection)
             changes.watch(connection)
             refresh_queue.watch(connection)
+            event_triggers.watch(connection)
 
     @contextmanager
     def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:

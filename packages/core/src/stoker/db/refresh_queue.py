@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, insert, inspect, select
 
 from stoker.db import changes
+from stoker.db.sql_texts import NOW, OBJECT
 from stoker.db.tables import refresh_queue as queue
 from stoker.domain.serializer_hook import INPUTS, NEW
 
@@ -133,7 +134,7 @@ def watch(connection: Connection) -> None:
         while name in names:
             name += "_too"
         names.add(name)
-        filled = body.replace("{now}", changes.NOW[dialect]).replace("{what}", changes.OBJECT[dialect].format("'what', 'ext'"))
+        filled = body.replace("{now}", NOW[dialect]).replace("{what}", OBJECT[dialect].format("'what', 'ext'"))
         for statement in changes.trigger(dialect, name, table, event, when, filled):
             connection.exec_driver_sql(statement.replace("%", "%%") if dialect == "postgresql" else statement)
 

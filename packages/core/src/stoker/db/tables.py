@@ -430,3 +430,35 @@ hook_quarantine = Table(
     Column("traceback", Text, nullable=False),
     ForeignKeyConstraint(["plugin", "version"], ["plugins.name", "plugins.version"], ondelete="CASCADE"),
 )
+
+# Which events the handlers of installed plugins hear of: made from manifests, so that the triggers can ask.
+plugin_event_interests = Table(
+    "plugin_event_interests",
+    metadata,
+    Column("event", String, primary_key=True),
+    Column("plugin", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    ForeignKeyConstraint(["plugin", "version"], ["plugins.name", "plugins.version"], ondelete="CASCADE"),
+)
+
+# Events that plugins are still to be told; written by triggers (stoker.db.event_triggers) in the transaction of the change.
+plugin_events = Table(
+    "plugin_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("event", String, nullable=False),
+    Column("plugin", String, nullable=False),
+    Column("version", String, nullable=False),  # empty: the one that is used when it is told
+    Column("environment_id", String, nullable=False),  # empty: the whole server
+    Column("environment", String, nullable=False),  # its name, which outlives it
+    Column("object_id", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Column("told", Text, nullable=False),  # names of the handlers that have heard it, JSON
+    Column("attempts", Integer, nullable=False),
+    Column("next_try", Float, nullable=False),
+    Column("reason", Text, nullable=False),  # of the last failure
+    Index("ix_plugin_events_queue", "plugin", "environment_id", "object_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given again: later events have larger ones
+)

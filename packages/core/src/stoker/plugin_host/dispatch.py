@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,6 +16,7 @@ from stoker.domain.access import AccessLevel
 from stoker.domain.actor import Actor
 from stoker.errors import HookFailedError, WorkerError
 from stoker.plugin_host.back import BackChannel, Scope
+from stoker.plugin_host.quarantine import Guarded, Quarantine
 from stoker.plugin_host.workers import Workers
 
 CallEnvironment: TypeAlias = Environment
@@ -25,6 +26,10 @@ BACKGROUND: Final = Actor(kind="system", name="stoker", access=AccessLevel.VIEWE
 BACKGROUND_CALLER: Final = Caller(kind="system", name="stoker", access="viewer")
 """The same, as the plugin's code sees it."""
 _AGAIN: Final = frozenset({"interrupted"})
+_BLAMELESS: Final = frozenset({"interrupted", "busy", "unconfined"})
+"""What says nothing of the hook."""
+Accept: TypeAlias = Callable[[bytes], str]
+"""What is wrong with a result, beyond its shape; empty if nothing."""
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +57,11 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
 class Dispatcher:
     """Calls hooks."""
 
-    def __init__(self, workers: Workers, back: BackChannel) -> None:
-        """Take the workers, and the way back."""
+    def __init__(self, workers: Workers, back: BackChannel, quarantine: Quarantine) -> None:
+        """Take the workers, the way back, and who knows which hooks failed too often."""
         self._workers = workers
         self._back = back
+        self._quarantine = quarantine
 
     async def call(
         self,
@@ -67,6 +73,7 @@ class Dispatcher:
         settings: Mapping[str, object],
         api_actor: Actor | None = None,
         job_id: str = "",
+        accept: Accept | None = None,
     ) -> bytes:
         """Call a hook; gives its result as JSON, of which the worker has checked that it has the contract's shape.
 
@@ -78,20 +85,48 @@ class Dispatcher:
             settings: the plugin's effective settings, secrets as references.
             api_actor: who its code is towards the server's API and records; without one, a viewer in the background.
             job_id: the job that it works on.
+            accept: looks at the result: one that does not fit is the hook's failure.
 
         Raises:
-            HookFailedError: it gave nothing.
+            HookFailedError: it gave nothing, or what does not fit.
             HookQuarantinedError: it failed too often, and was not called.
         """
+        about = environment.id if environment is not None else ""
+        ticket = self._quarantine.enter(Guarded(hook.plugin, hook.version, hook.point, hook.name, about), hook.deadline)
         try:
-            return await self._once(hook, arguments, environment, caller, settings, api_actor or BACKGROUND, job_id)
+            answer = await self._tried(hook, arguments, environment, caller, settings, api_actor or BACKGROUND, job_id)
+        except WorkerError as error:
+            if error.reason in _BLAMELESS:
+                self._quarantine.abandoned(ticket)
+            else:
+                await self._quarantine.failed(ticket, error.detail, error.traceback, settings=settings)
+            raise _failed(hook, error) from error
+        except BaseException:
+            self._quarantine.abandoned(ticket)
+            raise
+        if accept is not None and (wrong := accept(answer)):
+            await self._quarantine.failed(ticket, wrong, settings=settings)
+            raise HookFailedError(hook.plugin, hook.label, "shape", wrong, remedy="Tell whoever made the plugin.")
+        await self._quarantine.succeeded(ticket)
+        return answer
+
+    async def _tried(
+        self,
+        hook: Hook,
+        arguments: Mapping[str, bytes],
+        environment: CallEnvironment | None,
+        caller: Caller,
+        settings: Mapping[str, object],
+        api_actor: Actor,
+        job_id: str,
+    ) -> bytes:
+        try:
+            return await self._once(hook, arguments, environment, caller, settings, api_actor, job_id)
         except WorkerError as error:
             if error.reason not in _AGAIN or hook.required or job_id:
-                raise _failed(hook, error) from error
-        try:  # another call ended the process in which this one was
-            return await self._once(hook, arguments, environment, caller, settings, api_actor or BACKGROUND, job_id)
-        except WorkerError as error:
-            raise _failed(hook, error) from error
+                raise
+        # Another call ended the process in which this one was.
+        return await self._once(hook, arguments, environment, caller, settings, api_actor, job_id)
 
     async def _once(
         self,
