@@ -62,6 +62,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What a planning process may take."""
     planning_seconds: int = 120
     """How long a planning process may run."""
+    safe_mode: bool = False
+    """Whether to run no plugin's code: hooks, events and jobs wait, plugins' applications do not answer, all else works."""
     workers_max: int = 8
     """How many workers, processes in which plugins' code runs, live at once; the least recently used one makes place."""
     workers_idle_seconds: int = 300

@@ -92,6 +92,13 @@ class UnderWayError(StokerError):
         super().__init__(detail, remedy=remedy, retry_after=retry_after, **data)
 
 
+class SafeModeError(StokerError):
+    """The server runs in safe mode: no code of a plugin runs."""
+
+    status = 503
+    kind = "safe-mode"
+
+
 class UnauthorizedError(StokerError, PermissionError):
     """Nobody is signed in, or the token is wrong."""
 

@@ -18,10 +18,12 @@ from stoker.services.context import ServerContext
 from stoker.services.readiness import refuse_unready
 
 
-class Health(msgspec.Struct, frozen=True):
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """The server answers."""
 
     status: str
+    safe_mode: bool = False
+    """Whether it runs no plugin's code, as it was started with ``--safe-mode``; only there if so."""
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -31,15 +33,17 @@ class VersionView(msgspec.Struct, frozen=True):
 
 
 @get("/health", opt=OPEN, sync_to_thread=False, security=[{}], responses={403: problems()[403]})
-def health() -> Health:
+def health(context: NamedDependency[ServerContext]) -> Health:
     """Whether the server lives; needs no token."""
-    return Health("ok")
+    return Health("ok", safe_mode=context.config.safe_mode)
 
 
-class Readiness(msgspec.Struct, frozen=True):
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     """The server can do its work."""
 
     status: str
+    safe_mode: bool = False
+    """Whether it runs no plugin's code, as it was started with ``--safe-mode``; only there if so."""
 
 
 @get(
@@ -52,7 +56,7 @@ class Readiness(msgspec.Struct, frozen=True):
 def ready(context: NamedDependency[ServerContext]) -> Readiness:
     """Whether the server can do its work: database, orchestrator, disk space; needs no token, tells only which fails."""
     refuse_unready(context)
-    return Readiness("ready")
+    return Readiness("ready", safe_mode=context.config.safe_mode)
 
 
 @get("/version", sync_to_thread=False, responses=problems())

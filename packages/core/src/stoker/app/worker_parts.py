@@ -14,7 +14,9 @@ from stoker_sdk.plugin import Plugin
 from stoker.config import ServerConfig
 from stoker.db import tables
 from stoker.db.database import Database
-from stoker.errors import NotFoundError, StokerError
+from stoker.db.plugin_denials import read_denials
+from stoker.domain.plugin_denial import refuse_denied
+from stoker.errors import NotFoundError, SafeModeError, StokerError
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
@@ -24,10 +26,15 @@ from stoker.plugin_host.workers import Limits, Workers
 
 
 def worker_parts(config: ServerConfig, database: Database, quarantine: Quarantine) -> tuple[Workers, BackChannel, Dispatcher]:
-    """Put them together; nothing is started yet."""
+    """Put them together; nothing is started yet, and in safe mode nothing ever is."""
     shutil.rmtree(config.worker_folder, ignore_errors=True)  # what a server that was killed has left
 
     def code_of(name: str, version: str) -> WorkerCode:
+        if config.safe_mode:
+            raise SafeModeError(
+                f"plugin {name} {version}: its code does not run, for the server runs in safe mode.",
+                remedy="Start the server without --safe-mode.",
+            )
         plugin = _plugin(database, name, version)
         if plugin.code is None:
             raise NotFoundError(f"plugin {name} {version} has no code.", remedy="Build it with its code, as a Python project.")
@@ -45,6 +52,7 @@ def worker_parts(config: ServerConfig, database: Database, quarantine: Quarantin
 def _plugin(database: Database, name: str, version: str) -> Plugin:
     table = tables.plugins
     with database.read() as connection:
+        refuse_denied(read_denials(connection), name, version)
         found = connection.execute(select(table.c.manifest).where(table.c.name == name, table.c.version == version)).scalar()
     if found is None:
         raise NotFoundError(f"plugin {name} {version} is not installed.", remedy="'stoker plugins list' shows those that are.")

@@ -86,6 +86,9 @@ def _asked(config: ServerConfig | None) -> Iterator[Check]:
         yield fail("ready", error.detail, error.remedy)
     else:
         yield ok("ready", "the server can do its work")
+    if client.health().get("safe_mode"):
+        remedy = "Start it without --safe-mode (safe_mode in its configuration) when 'stoker plugins doctor' finds nothing more."
+        yield warn("safe mode", "no plugin's code runs: their hooks, events and jobs wait", remedy)
     if config is None:
         nodes = [node["name"] for node in client.nodes() if node.get("status") in ("unreachable", "error")]
         if nodes:

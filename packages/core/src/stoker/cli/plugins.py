@@ -71,10 +71,13 @@ def list_plugins(as_json: bool) -> None:
       stoker plugins list
       stoker plugins list --json
     """
-    found = connect().plugins()
+    client = connect()
+    found = client.plugins()
     if as_json:
         output.write_items(found)
         return
+    if client.health().get("safe_mode"):
+        output.say("The server runs in safe mode: no plugin's code runs.", "yellow")
     rows = [
         (
             plugin["name"],

@@ -35,6 +35,7 @@ _PASSWORD = re.compile(r"(?P<user>postgres[^:/]*://[^:@/?]*):(?P<password>[^@/?]
 @click.option("--tls/--no-tls", default=None, help="TLS on loopback, too.")
 @click.option("--tls-cert", metavar="FILE", help="A certificate (PEM); without one a self-signed one is made.")
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
+@click.option("--safe-mode", is_flag=True, default=None, help="Run no plugin's code; everything else works.")
 @click.option("--simulated-socket", metavar="PATH", help="Where the simulated fleet listens [DATA/fleet.sock].")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log [info].")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON for programs [text].")
@@ -48,6 +49,7 @@ def serve(
     tls: bool | None,
     tls_cert: str | None,
     tls_key: str | None,
+    safe_mode: bool | None,
     simulated_socket: str | None,
     log_level: str | None,
     log_format: str | None,
@@ -60,6 +62,7 @@ def serve(
       stoker serve
       stoker serve --data /var/lib/stoker-server --listen 127.0.0.1:8550
       stoker serve --database postgresql://stoker@/stoker?host=/run/postgresql
+      stoker serve --safe-mode
       stoker serve --listen 0.0.0.0:8550 --allow-host stoker.example.net
     """
     host, port = split_listen(listen)
@@ -73,6 +76,7 @@ def serve(
         "tls": tls,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "safe_mode": safe_mode,
         "fleet_socket": simulated_socket,
         "log_level": log_level,
         "log_format": log_format,

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import logging
 from collections.abc import Sequence
 
@@ -27,12 +25,13 @@ from stoker.db.plugins import find_plugin
 from stoker.db.serializer_hooks import settle
 from stoker.domain import settings
 from stoker.domain.plugin_denial import refuse_denied
-from stoker.domain.settings import Document, Settings
+from stoker.domain.settings import Document
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
 from stoker.services import audit
 from stoker.services.context import ServerContext
+from stoker.services.plugin_inputs import Candidate, input_of
 from stoker.services.plugins import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
 from stoker.services.tags import refuse_outdated, tag
@@ -60,14 +59,6 @@ class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
     """JSON Schema of the settings."""
 
 
-class _Manifest(msgspec.Struct):
-    contributions: list[dict[str, object]] = []
-    requires_plugins: list[str] = []
-    conflicts_plugins: list[str] = []
-    releases: list[str] = []
-    operating_systems: list[str] = []
-
-
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A plugin that an environment shall have."""
 
@@ -76,21 +67,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which one; the one it has, or the server's default one, if not given."""
     settings: Document | None = None
     """The whole settings document; the one it has if not given."""
-
-
-class Candidate(msgspec.Struct):
-    """A plugin as it would be in the environment."""
-
-    plugin: str
-    version: str
-    digest: str
-    manifest: str
-    settings: Document
-    looked: Settings
-    """What its schema says of these settings; found once, for it costs more than all else."""
-    public: dict[str, object]
-    """What anybody may know of its pairs."""
-    removing: bool = False
 
 
 def list_all(context: ServerContext, environment: str) -> list[EnabledPluginView]:
@@ -112,7 +88,7 @@ def incomplete(connection: Connection, environment_id: str) -> list[Finding]:
 
 def plugin_inputs(context: ServerContext, connection: Connection, environment_id: str) -> list[PluginInput]:
     """The environment's plugins as planning sees them, ordered by name."""
-    return [_input(context, candidate) for candidate in _candidates(connection, environment_id)]
+    return [input_of(context, candidate) for candidate in _candidates(connection, environment_id)]
 
 
 def enable(
@@ -196,7 +172,7 @@ def check_together(context: ServerContext, environment: str, candidates: list[Ca
 
 def inputs_of(context: ServerContext, candidates: Sequence[Candidate]) -> list[PluginInput]:
     """Candidates as planning would see them."""
-    return [_input(context, candidate) for candidate in candidates]
+    return [input_of(context, candidate) for candidate in candidates]
 
 
 def arrange(
@@ -302,7 +278,7 @@ def _with_kept(given: Document, kept: Document) -> Document:
 
 
 def _check_together(context: ServerContext, environment: str, candidates: list[Candidate], what: str) -> None:
-    inputs = [_input(context, candidate) for candidate in candidates if not candidate.removing]
+    inputs = [input_of(context, candidate) for candidate in candidates if not candidate.removing]
     limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
     answer = context.wait(planning_process.run_in_process("check", msgspec.json.encode(inputs), limits))
     findings = [finding for finding in msgspec.json.decode(answer, type=list[Finding]) if finding.severity == "error"]
@@ -411,66 +387,3 @@ def _one(connection: Connection, environment: object, plugin: str) -> EnabledPlu
     raise NotFoundError(
         f"plugin {plugin!r} is not enabled in environment {name}.", remedy=f"'stoker env enable {name} {plugin}' enables it."
     )
-
-
-def _input(context: ServerContext, candidate: Candidate) -> PluginInput:
-    manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
-    contributions = manifest.contributions
-    templates: dict[str, str] = {}
-    blobs: dict[str, str] = {}
-    for contribution in contributions:
-        if isinstance(path := contribution.get("template"), str) and (data := _file(context, candidate, path)) is not None:
-            templates[path] = _text(candidate, path, data)
-        for field in ("source", "executable"):
-            if isinstance(path := contribution.get(field), str) and (data := _file(context, candidate, path)) is not None:
-                blobs[path] = hashlib.sha256(data).hexdigest()
-    return PluginInput(
-        name=candidate.plugin,
-        version=candidate.version,
-        digest=candidate.digest,
-        contributions=contributions,
-        settings=_masked(candidate.looked),
-        public=candidate.public,
-        templates=templates,
-        blobs=blobs,
-        removing=candidate.removing,
-        requires=manifest.requires_plugins,
-        conflicts=manifest.conflicts_plugins,
-        releases=manifest.releases,
-        operating_systems=manifest.operating_systems,
-    )
-
-
-def _file(context: ServerContext, candidate: Candidate, path: str) -> bytes | None:
-    """A file of the bundle; planning says what is wrong where there is none, with everything else that is."""
-    try:
-        return context.store.blob(candidate.plugin, candidate.version, path)
-    except NotFoundError:
-        return None
-
-
-def _text(candidate: Candidate, path: str, data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        if candidate.removing:
-            return ""  # nothing is written any more, and a broken plugin cannot stop its own removal
-        finding = Finding(
-            rule="E007",
-            plugin=candidate.plugin,
-            field="template",
-            file=path,
-            message=f"plugin {candidate.plugin} {candidate.version}: template {path} is not UTF-8 (byte {error.start}).",
-            remedy="Save it as UTF-8 and build the bundle again; what is no text goes with tasks.upload.",
-        )
-        raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
-
-
-def _masked(looked: Settings) -> dict[str, object]:
-    """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
-    document = copy.deepcopy(looked.complete)  # the secrets themselves are still needed there, to be kept
-    for field in looked.secrets:
-        value = settings.get(document, field.path)
-        if not settings.is_reference(value) and (value not in (None, "") or field.generator):
-            settings.put(document, field.path, {settings.SECRET: settings.dotted(field.path), "version": 1})
-    return dict(document)

@@ -20,10 +20,11 @@ from stoker.domain.snapshot import Snapshot
 from stoker.errors import InvalidInputError
 from stoker.services import enablement, overrides
 from stoker.services.context import ServerContext
-from stoker.services.enablement import Candidate, Wanted
+from stoker.services.enablement import Wanted
 from stoker.services.environment_export import generated_secrets
 from stoker.services.node_lists import views_of_names
 from stoker.services.overrides import NewOverride
+from stoker.services.plugin_inputs import Candidate
 from stoker.services.releases import release_of
 from stoker.services.roles import roles_of_manifests
 

@@ -29,13 +29,13 @@ from stoker.errors import ConflictError, ForbiddenError, InvalidInputError, NotF
 from stoker.services import audit, bulk_nodes, bulk_roles, enablement, overrides
 from stoker.services.components import plugins_of
 from stoker.services.context import ServerContext
-from stoker.services.enablement import Candidate
 from stoker.services.environment_export import read_file, secret_versions
 from stoker.services.environment_faults import finding, look, new_override, overrides_unfit
 from stoker.services.environments import EnvironmentView, check_name
 from stoker.services.environments import show as show_environment
 from stoker.services.node_lists import views_of_names
 from stoker.services.nodes import NewNode, NodeChange, change_in
+from stoker.services.plugin_inputs import Candidate
 from stoker.services.releases import show as show_release
 
 _TRIES: Final = 3

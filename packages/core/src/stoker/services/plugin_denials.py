@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,9 @@ from stoker.domain.plugin_denial import Denial, check_versions
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.services import audit
 from stoker.services.context import ServerContext
+
+DRAIN_SECONDS: Final = 5.0
+"""How long code that is at work may go on after it was denied."""
 
 
 class DenialView(Denial, frozen=True, kw_only=True):
@@ -48,7 +52,11 @@ def deny(context: ServerContext, name: str, versions: str, reason: str) -> Denia
             raise ConflictError(f"{before} is denied by Stoker itself: {before.reason}", remedy="There is nothing to do.")
         write_denial(connection, denial)
         audit.record(connection, "plugin.deny", name, name, before=_audited(before), after=_audited(denial))
-        return _view(denial, installed_versions(connection))
+        view = _view(denial, installed_versions(connection))
+    if context.workers is not None:
+        for version in view.installed:
+            context.wait(context.workers.stop(name, version, drain=DRAIN_SECONDS))
+    return view
 
 
 def allow(context: ServerContext, name: str, versions: str) -> None:

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""A plugin as it would be in an environment, and what planning sees of it: manifest, settings without secrets, files."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+
+import msgspec
+from stoker_sdk.model.finding import Finding
+
+from stoker.domain import settings
+from stoker.domain.settings import Document, Settings
+from stoker.domain.snapshot import PluginInput
+from stoker.errors import InvalidInputError, NotFoundError
+from stoker.services.context import ServerContext
+
+
+class Candidate(msgspec.Struct):
+    """A plugin as it would be in the environment."""
+
+    plugin: str
+    version: str
+    digest: str
+    manifest: str
+    settings: Document
+    looked: Settings
+    """What its schema says of these settings; found once, for it costs more than all else."""
+    public: dict[str, object]
+    """What anybody may know of its pairs."""
+    removing: bool = False
+
+
+class _Manifest(msgspec.Struct):
+    contributions: list[dict[str, object]] = []
+    requires_plugins: list[str] = []
+    conflicts_plugins: list[str] = []
+    releases: list[str] = []
+    operating_systems: list[str] = []
+
+
+def input_of(context: ServerContext, candidate: Candidate) -> PluginInput:
+    """A plugin as planning sees it. Raises InvalidInputError: a template of its bundle is no text."""
+    manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
+    contributions = manifest.contributions
+    templates: dict[str, str] = {}
+    blobs: dict[str, str] = {}
+    for contribution in contributions:
+        if isinstance(path := contribution.get("template"), str) and (data := _file(context, candidate, path)) is not None:
+            templates[path] = _text(candidate, path, data)
+        for field in ("source", "executable"):
+            if isinstance(path := contribution.get(field), str) and (data := _file(context, candidate, path)) is not None:
+                blobs[path] = hashlib.sha256(data).hexdigest()
+    return PluginInput(
+        name=candidate.plugin,
+        version=candidate.version,
+        digest=candidate.digest,
+        contributions=contributions,
+        settings=_masked(candidate.looked),
+        public=candidate.public,
+        templates=templates,
+        blobs=blobs,
+        removing=candidate.removing,
+        requires=manifest.requires_plugins,
+        conflicts=manifest.conflicts_plugins,
+        releases=manifest.releases,
+        operating_systems=manifest.operating_systems,
+    )
+
+
+def _file(context: ServerContext, candidate: Candidate, path: str) -> bytes | None:
+    """A file of the bundle; planning says what is wrong where there is none, with everything else that is."""
+    try:
+        return context.store.blob(candidate.plugin, candidate.version, path)
+    except NotFoundError:
+        return None
+
+
+def _text(candidate: Candidate, path: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        if candidate.removing:
+            return ""  # nothing is written any more, and a broken plugin cannot stop its own removal
+        finding = Finding(
+            rule="E007",
+            plugin=candidate.plugin,
+            field="template",
+            file=path,
+            message=f"plugin {candidate.plugin} {candidate.version}: template {path} is not UTF-8 (byte {error.start}).",
+            remedy="Save it as UTF-8 and build the bundle again; what is no text goes with tasks.upload.",
+        )
+        raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
+
+
+def _masked(looked: Settings) -> dict[str, object]:
+    """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
+    document = copy.deepcopy(looked.complete)  # the secrets themselves are still needed there, to be kept
+    for field in looked.secrets:
+        value = settings.get(document, field.path)
+        if not settings.is_reference(value) and (value not in (None, "") or field.generator):
+            settings.put(document, field.path, {settings.SECRET: settings.dotted(field.path), "version": 1})
+    return dict(document)
