@@ -26,6 +26,7 @@ from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import read_yaml
 from stoker_sdk.source.report import Report
 from stoker_sdk.source.repositories import list_packages
+from stoker_sdk.source.wheels import has_code, pack_code
 
 GROUP: Final = "stoker.plugins"
 """The one entry-point group of plugins."""
@@ -51,7 +52,12 @@ def _invalid(folder: Path, rule: str, message: str, remedy: str, file: str = "")
     return InvalidPluginError(folder.name, [Finding(rule=rule, file=file, message=message, remedy=remedy)])
 
 
-def _load_python(folder: Path) -> Plugin:
+def entry_point(folder: Path) -> tuple[str, str]:
+    """Name and target of the plugin's one entry point.
+
+    Raises:
+        InvalidPluginError: the project cannot be read, or has not just one.
+    """
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -61,6 +67,11 @@ def _load_python(folder: Path) -> Plugin:
         message = f"it has {len(points)} entry points in {GROUP}; a plugin has one."
         raise _invalid(folder, "L012", message, f'Write [project.entry-points."{GROUP}"] with one line.', "pyproject.toml")
     ((name, target),) = points.items()
+    return str(name), str(target)
+
+
+def _load_python(folder: Path) -> Plugin:
+    name, target = entry_point(folder)
     report = _report(folder, name, target)
     if report.faults:
         raise InvalidPluginError(folder.name, report.faults)
@@ -131,10 +142,15 @@ def build_bundle(folder: Path, output: Path) -> Path:
     """Build ``NAME-VERSION.stoker`` from a plugin's folder; the same folder gives the same bytes.
 
     Raises:
-        InvalidPluginError: the plugin cannot be loaded, or a package of a repository cannot be read.
+        InvalidPluginError: the plugin cannot be loaded, a package of a repository cannot be read, or a wheel cannot be had.
         InvalidBundleError: a file is missing or leaves the folder.
     """
     plugin, findings = list_packages(load_folder(folder), folder)
     if findings:
         raise InvalidPluginError(plugin.name, findings)
-    return write_bundle(to_manifest(plugin), shipped_files(plugin, folder), output)
+    files = shipped_files(plugin, folder)
+    if has_code(plugin):
+        code, wheels = pack_code(plugin, folder, entry_point(folder)[0])
+        plugin = msgspec.structs.replace(plugin, code=code)
+        files |= {path: (data, False) for path, data in wheels.items()}
+    return write_bundle(to_manifest(plugin), files, output)

@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Venvs: each plugin version with code has its own, made offline from its bundle and the server's wheelhouse."""
+
+from __future__ import annotations
+
+import compileall
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uv
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from stoker_sdk.plugin import Code, Plugin
+from stoker_sdk.source.wheels import present_platform
+
+from stoker.errors import InvalidInputError, NotFoundError, StokerError
+from stoker.plugin_host import wheelhouse
+from stoker.plugin_host.wheel_checks import refuse_hostile
+
+_LOG = logging.getLogger(__name__)
+_SECONDS: Final = 300
+_MARK: Final = ".stoker.json"
+_OWN: Final = "_server"
+"""No plugin can be called that."""
+
+
+class _Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venv was made of."""
+
+    base: str
+    digest: str
+
+
+class Venvs:
+    """``ROOT/NAME/VERSION/`` is a plugin version's venv; ``ROOT/_server/`` holds what all are made of."""
+
+    def __init__(self, root: Path) -> None:
+        """Use the folder ``root``; it is made when the first plugin with code comes."""
+        self.root = root
+        self._making = threading.Lock()
+        self._base = ""
+
+    def folder(self, name: str, version: str) -> Path:
+        """Where a plugin version's venv is."""
+        return self.root / name / version
+
+    def python(self, name: str, version: str) -> Path:
+        """The venv's interpreter.
+
+        Raises:
+            NotFoundError: there is no venv, or it was made for another Python or another version of the SDK.
+        """
+        if not self.is_ready(name, version):
+            raise NotFoundError(
+                f"plugin {name} {version} has no venv for this server's Python.",
+                remedy=f"'stoker plugins doctor {name}' shows why; a restart of the server makes it anew.",
+            )
+        return self.folder(name, version) / "bin" / "python"
+
+    def is_ready(self, name: str, version: str) -> bool:
+        """Whether there is a venv, made for this Python and this SDK."""
+        try:
+            mark = msgspec.json.decode((self.folder(name, version) / _MARK).read_bytes(), type=_Mark)
+        except (OSError, msgspec.DecodeError):
+            return False
+        return mark.base == self.base
+
+    @property
+    def base(self) -> str:
+        """What venvs are made of at present: the Python, and the SDK with what it needs."""
+        if not self._base:
+            self._base = wheelhouse.identity()
+        return self._base
+
+    def ensure(self, bundle_folder: Path, plugin: Plugin, digest: str = "") -> None:
+        """Make a plugin version's venv, unless it is there; complete or not at all.
+
+        Args:
+            bundle_folder: the plugin version's unpacked files, with its wheels.
+            plugin: as its manifest says.
+            digest: of the bundle.
+
+        Raises:
+            InvalidInputError: its code is not for this Python or platform, or a wheel is missing or hostile.
+            StokerError: the venv cannot be made.
+        """
+        if plugin.code is None or self.is_ready(plugin.name, plugin.version):
+            return
+        _refuse_misfit(plugin, plugin.code)
+        for wheel in plugin.code.wheels:
+            refuse_hostile(plugin, bundle_folder / wheel.file)
+        template = self.prepare()
+        final = self.folder(plugin.name, plugin.version)
+        temporary = final.with_name(f"{final.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copytree(template, temporary, symlinks=True, copy_function=os.link)
+            self._install(plugin, plugin.code, bundle_folder, temporary)
+            _compile(temporary)
+            (temporary / _MARK).write_bytes(msgspec.json.encode(_Mark(base=self.base, digest=digest)))
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)  # noqa: PTH105  says that it replaces
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            _remove_if_empty(final.parent)
+            raise
+
+    def prepare(self) -> Path:
+        """The template of all venvs, made if this Python and this SDK have none yet.
+
+        Raises:
+            StokerError: it cannot be made.
+        """
+        with self._making:
+            home = self.root / _OWN / self.base
+            template, wheels = home / "template", home / "wheels"
+            if template.is_dir():
+                return template
+            for old in (self.root / _OWN).glob("*"):
+                shutil.rmtree(old, ignore_errors=True)  # of another Python, or left by an interruption
+            wheelhouse.make(wheels)
+            temporary = home / "template.tmp"
+            _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=self._cache)
+            self._pip(temporary, ["--find-links", str(wheels), "stoker-sdk"])
+            _compile(temporary)
+            os.replace(temporary, template)  # noqa: PTH105
+            _LOG.info("what plugins' venvs are made of is ready")
+            return template
+
+    @property
+    def _cache(self) -> Path:
+        return self.root / _OWN / self.base / "cache"
+
+    def _install(self, plugin: Plugin, code: Code, bundle_folder: Path, venv: Path) -> None:
+        places = {str((bundle_folder / wheel.file).parent) for wheel in code.wheels}
+        links = [
+            word for place in (*sorted(places), str(self.root / _OWN / self.base / "wheels")) for word in ("--find-links", place)
+        ]
+        try:
+            self._pip(venv, [*links, code.distribution, "stoker-sdk"])
+        except StokerError as error:
+            raise InvalidInputError(
+                f"plugin {plugin.name} {plugin.version}: its wheels do not fit together on this server: {error.detail}",
+                remedy="Build the bundle with the wheels that are named, for this server's platform and Python"
+                f" ({present_platform()}).",
+            ) from error
+
+    def _pip(self, venv: Path, words: Sequence[str]) -> None:
+        python = str(venv / "bin" / "python")
+        _uv("pip", "install", "-q", "--no-index", "--no-build", "--python", python, *words, cache=self._cache)
+
+    def remove(self, name: str, version: str) -> None:
+        """Delete a plugin version's venv; nothing happens if there is none."""
+        folder = self.folder(name, version)
+        for doomed in (folder, folder.with_name(f"{folder.name}.tmp")):
+            shutil.rmtree(doomed, ignore_errors=True)
+        _remove_if_empty(folder.parent)
+
+    def sweep(self, installed: Collection[tuple[str, str]]) -> list[str]:
+        """Delete what no installed version owns; answers what that was."""
+        swept = []
+        for plugin in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+            if plugin.name == _OWN:
+                continue
+            for version in sorted(plugin.iterdir()):
+                if (plugin.name, version.name) not in installed:
+                    shutil.rmtree(version)
+                    swept.append(f"{plugin.name}/{version.name}")
+            _remove_if_empty(plugin)
+        return swept
+
+
+def _refuse_misfit(plugin: Plugin, code: Code) -> None:
+    present = ".".join(str(part) for part in sys.version_info[:3])
+    try:
+        fits = SpecifierSet(code.requires_python).contains(present)
+    except InvalidSpecifier:
+        fits = False
+    if not fits:
+        raise InvalidInputError(
+            f"plugin {plugin.name} {plugin.version}: its code wants Python {code.requires_python[:80]}; this server has {present}.",
+            remedy="Install a build of the plugin for this Python.",
+        )
+    here = present_platform()
+    python, _, system = here.partition("-")
+    architecture = system.split("_", 3)[-1] if system.startswith("manylinux") else system
+    if code.platforms and not any(name.startswith(f"{python}-") and name.endswith(architecture) for name in code.platforms):
+        raise InvalidInputError(
+            f"plugin {plugin.name} {plugin.version}: its wheels are for {', '.join(code.platforms)[:200]}; this server is {here}.",
+            remedy=f'Build it with platforms = ["{here}"] in [tool.stoker] of its pyproject.toml.',
+        )
+
+
+def _uv(*words: str, cache: Path) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    try:
+        done = subprocess.run(
+            [uv.find_uv_bin(), "--offline", "--no-config", "--cache-dir", str(cache), "--no-progress", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            env=kept,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StokerError(f"uv did not do its work: {error}.", remedy="Look at the free space of the data folder.") from error
+    if done.returncode:
+        shown = " ".join(done.stderr.split())
+        raise StokerError(f"uv: {shown[-_SHOWN:]}", remedy="Look at the server's log and the free space of the data folder.")
+
+
+_SHOWN: Final = 600
+
+
+def _compile(venv: Path) -> None:
+    """Bytecode for what has none yet: a worker cannot write it, and would start three times as slowly without."""
+    for packages in (venv / "lib").glob("python*/site-packages"):
+        compileall.compile_dir(packages, quiet=2, workers=1)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
