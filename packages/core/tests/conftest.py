@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,10 @@ from stoker_sdk import Plugin
 from stoker_sdk.bundle import write_bundle
 from stoker_sdk.manifest import to_manifest
 from stoker_sdk.model.contribution import Contribution
+
+VENV_TEMPLATE = Path(tempfile.gettempdir()) / f"stoker-tests-{os.getuid()}" / "venvs"
+"""What venvs of plugins are made of, shared by all servers of tests: it takes seconds to make."""
+os.environ.setdefault("STOKER_VENV_TEMPLATE", str(VENV_TEMPLATE))
 
 MakeBundle = Callable[..., bytes]
 
@@ -71,7 +76,12 @@ def make_deb(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
 
 @pytest.fixture
 def server_context(tmp_path: Path, database_url: str) -> Iterator[ServerContext]:
-    config = ServerConfig(data_dir=tmp_path / "data", database=_setting(database_url), max_upload_bytes=4 * 1024 * 1024)
+    config = ServerConfig(
+        data_dir=tmp_path / "data",
+        database=_setting(database_url),
+        max_upload_bytes=4 * 1024 * 1024,
+        venv_template=VENV_TEMPLATE,
+    )
     context = build_context(config, open_vault(config))
     yield context
     context.database.close()

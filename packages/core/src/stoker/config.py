@@ -70,6 +70,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """After so many seconds without work a worker is stopped."""
     fleet_socket: Path | None = None
     """The socket of the simulated fleet; ``fleet.sock`` in the data folder by default."""
+    venv_template: Path | None = None
+    """Where what all venvs of plugins are made of is kept; in the data folder by default. Several servers may share it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on lines are logged: debug, info, warning or error."""
     log_format: Literal["text", "json"] = "text"
@@ -104,6 +106,16 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigurationError(
                 f"database_password_file {file} cannot be read: {error}.", remedy="Check the path and its permissions."
             ) from error
+
+    @property
+    def venvs(self) -> Path:
+        """The folder of the venvs of plugins with code."""
+        return self.data_dir / "venvs"
+
+    @property
+    def registry(self) -> Path:
+        """The file that says which plugin versions are live."""
+        return self.data_dir / "registry.json"
 
     @property
     def token_file(self) -> Path:

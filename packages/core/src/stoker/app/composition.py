@@ -41,6 +41,8 @@ from stoker.plugin_host.back import AsgiApp
 from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
+from stoker.plugin_host.venvs import Venvs
+from stoker.services import plugin_registry, plugin_venvs
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
@@ -89,7 +91,9 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     store = PluginStore(config.data_dir / "plugins")
     with database.read() as connection:
         rows = connection.execute(select(tables.plugins.c.name, tables.plugins.c.version))
-        swept = store.sweep({(row.name, row.version) for row in rows})
+        installed = {(row.name, row.version) for row in rows}
+    venvs = Venvs(config.venvs, config.venv_template)
+    swept = [*store.sweep(installed), *venvs.sweep(installed)]
     if swept:
         _LOG.warning("deleted what interrupted installations left: %s", ", ".join(swept))
     transports: dict[str, Transport] = {
@@ -99,12 +103,13 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     feed = Feed()
     orchestrator = Orchestrator(database, vault, store, transports, feed)
     quarantine = Quarantine(QuarantineRows(database))
-    workers, back, dispatcher = worker_parts(config, database, quarantine)
+    workers, back, dispatcher = worker_parts(config, database, store, venvs, quarantine)
     context = ServerContext(
         config=config,
         database=database,
         vault=vault,
         store=store,
+        venvs=venvs,
         transports=transports,
         orchestrator=orchestrator,
         quarantine=quarantine,
@@ -116,6 +121,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     ensure_admin_token(context)
     ensure_default(context)
     remake(context)
+    plugin_registry.follow(database, context.registry)
     return context
 
 
@@ -126,6 +132,7 @@ def build_api_context(config: ServerConfig, vault: Vault) -> ServerContext:
         database=Database(config.database_url, password=config.database_password, connections=connections(config)),
         vault=vault,
         store=PluginStore(config.data_dir / "plugins"),
+        venvs=Venvs(config.venvs, config.venv_template),
     )
 
 
@@ -199,10 +206,12 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
     async with serving(config.repositories, config.repository_socket, config.repository_listen):
         await orchestrator.recover()
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
+        venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
         try:
             yield
         finally:
             alive.cancel()
+            venvs.cancel()
             if context.workers is not None:
                 await context.workers.close()
             await orchestrator.close()

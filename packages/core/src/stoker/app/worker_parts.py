@@ -16,16 +16,20 @@ from stoker.db import tables
 from stoker.db.database import Database
 from stoker.db.plugin_denials import read_denials
 from stoker.domain.plugin_denial import refuse_denied
-from stoker.errors import NotFoundError, SafeModeError, StokerError
+from stoker.errors import NotFoundError, SafeModeError
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
+from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.unconfined import plan_unconfined
+from stoker.plugin_host.venvs import Venvs
 from stoker.plugin_host.worker import Start, WorkerCode
 from stoker.plugin_host.workers import Limits, Workers
 
 
-def worker_parts(config: ServerConfig, database: Database, quarantine: Quarantine) -> tuple[Workers, BackChannel, Dispatcher]:
+def worker_parts(
+    config: ServerConfig, database: Database, store: PluginStore, venvs: Venvs, quarantine: Quarantine
+) -> tuple[Workers, BackChannel, Dispatcher]:
     """Put them together; nothing is started yet, and in safe mode nothing ever is."""
     shutil.rmtree(config.worker_folder, ignore_errors=True)  # what a server that was killed has left
 
@@ -38,7 +42,13 @@ def worker_parts(config: ServerConfig, database: Database, quarantine: Quarantin
         plugin = _plugin(database, name, version)
         if plugin.code is None:
             raise NotFoundError(f"plugin {name} {version} has no code.", remedy="Build it with its code, as a Python project.")
-        raise StokerError(f"plugin {name} {version} has no venv.", remedy="Install it again.")
+        return WorkerCode(
+            python=venvs.python(name, version),
+            entry=plugin.code.entry_point,
+            bundle=store.folder(name, version),
+            memory=plugin.memory,
+            api_access=plugin.api_access,
+        )
 
     def plan(_name: str, _version: str, code: WorkerCode) -> Start:
         return plan_unconfined(config.worker_folder, code)

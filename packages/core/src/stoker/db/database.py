@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Delete, Engine, Insert, Update, event
 
 from stoker.db import changes, event_triggers, migrations, postgresql, refresh_queue, sqlite
 from stoker.db.turns import WRITE
@@ -18,6 +18,8 @@ from stoker.telemetry.metrics import METRICS
 
 CONNECTIONS: Final = 60
 """How many connections one process holds at most, unless it is told otherwise."""
+
+_TOUCHED: Final = "stoker.touched"
 
 
 class Database:
@@ -47,6 +49,7 @@ class Database:
                 f"the database cannot be a {kind[:20]!r}.", remedy="Give a URL that begins with postgresql:// or sqlite:///."
             )
         self._writers = threading.RLock()
+        self._followers: list[tuple[frozenset[str], Callable[[], None]]] = []
         event.listen(self.engine, "checkout", _taken)
         event.listen(self.engine, "checkin", _given_back)
 
@@ -60,6 +63,12 @@ class Database:
             refresh_queue.watch(connection)
             event_triggers.watch(connection)
 
+    def after_changes(self, tables: Collection[str], follower: Callable[[], None]) -> None:
+        """Call something after each transaction of this process that wrote to one of these tables, before the next one begins."""
+        if not self._followers:
+            event.listen(self.engine, "before_execute", _note_table)
+        self._followers.append((frozenset(tables), follower))
+
     @contextmanager
     def transaction(self, connection: Connection | None = None) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on an error.
@@ -69,11 +78,27 @@ class Database:
         """
         with self._writers:
             if connection is not None:
-                with connection.begin():
+                with self._followed(connection), connection.begin():
                     yield connection
             else:
-                with self.writer() as own, own.begin():
+                with self.writer() as own, self._followed(own), own.begin():
                     yield own
+
+    @contextmanager
+    def _followed(self, connection: Connection) -> Iterator[None]:
+        """Tell those who follow tables that were written to, if the block ends well: it begins and ends the transaction."""
+        if not self._followers:
+            yield
+            return
+        touched: set[str] = set()
+        connection.info[_TOUCHED] = touched
+        try:
+            yield
+        finally:
+            connection.info.pop(_TOUCHED, None)
+        for tables, follower in self._followers:
+            if not tables.isdisjoint(touched):
+                follower()
 
     @contextmanager
     def writer(self) -> Iterator[Connection]:
@@ -90,6 +115,11 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _note_table(connection: Connection, clause: object, *_: object) -> None:
+    if isinstance(clause, Insert | Update | Delete) and (touched := connection.info.get(_TOUCHED)) is not None:
+        touched.add(str(clause.table))
 
 
 def _taken(*_: object) -> None:

@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import compileall
+import fcntl
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +41,17 @@ class _Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Venvs:
-    """``ROOT/NAME/VERSION/`` is a plugin version's venv; ``ROOT/_server/`` holds what all are made of."""
+    """``ROOT/NAME/VERSION/`` is a plugin version's venv; ``ROOT/_server/``, or ``template``, holds what all are made of."""
 
-    def __init__(self, root: Path) -> None:
-        """Use the folder ``root``; it is made when the first plugin with code comes."""
+    def __init__(self, root: Path, template: Path | None = None) -> None:
+        """Use the folder ``root``; it is made when the first plugin with code comes.
+
+        Args:
+            root: for the venvs.
+            template: for what all are made of; several servers on one file system may share it.
+        """
         self.root = root
+        self._home = template or root / _OWN
         self._making = threading.Lock()
         self._base = ""
 
@@ -120,13 +127,15 @@ class Venvs:
         Raises:
             StokerError: it cannot be made.
         """
-        with self._making:
-            home = self.root / _OWN / self.base
+        with self._making, _locked(self._home):
+            home = self._home / self.base
             template, wheels = home / "template", home / "wheels"
             if template.is_dir():
                 return template
-            for old in (self.root / _OWN).glob("*"):
-                shutil.rmtree(old, ignore_errors=True)  # of another Python, or left by an interruption
+            shutil.rmtree(home, ignore_errors=True)  # left by an interruption
+            if self._home == self.root / _OWN:
+                for old in self._home.glob("*/"):
+                    shutil.rmtree(old, ignore_errors=True)  # of another Python
             wheelhouse.make(wheels)
             temporary = home / "template.tmp"
             _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=self._cache)
@@ -138,13 +147,11 @@ class Venvs:
 
     @property
     def _cache(self) -> Path:
-        return self.root / _OWN / self.base / "cache"
+        return self._home / self.base / "cache"
 
     def _install(self, plugin: Plugin, code: Code, bundle_folder: Path, venv: Path) -> None:
         places = {str((bundle_folder / wheel.file).parent) for wheel in code.wheels}
-        links = [
-            word for place in (*sorted(places), str(self.root / _OWN / self.base / "wheels")) for word in ("--find-links", place)
-        ]
+        links = [word for place in (*sorted(places), str(self._home / self.base / "wheels")) for word in ("--find-links", place)]
         try:
             self._pip(venv, [*links, code.distribution, "stoker-sdk"])
         except StokerError as error:
@@ -179,6 +186,15 @@ class Venvs:
         return swept
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone among the processes that share a folder."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _refuse_misfit(plugin: Plugin, code: Code) -> None:
     present = ".".join(str(part) for part in sys.version_info[:3])
     try:
@@ -187,7 +203,7 @@ def _refuse_misfit(plugin: Plugin, code: Code) -> None:
         fits = False
     if not fits:
         raise InvalidInputError(
-            f"plugin {plugin.name} {plugin.version}: its code wants Python {code.requires_python[:80]}; this server has {present}.",
+            f"plugin {plugin.name} {plugin.version}: it wants Python {code.requires_python[:80]}; this server has {present}.",
             remedy="Install a build of the plugin for this Python.",
         )
     here = present_platform()
@@ -195,7 +211,7 @@ def _refuse_misfit(plugin: Plugin, code: Code) -> None:
     architecture = system.split("_", 3)[-1] if system.startswith("manylinux") else system
     if code.platforms and not any(name.startswith(f"{python}-") and name.endswith(architecture) for name in code.platforms):
         raise InvalidInputError(
-            f"plugin {plugin.name} {plugin.version}: its wheels are for {', '.join(code.platforms)[:200]}; this server is {here}.",
+            f"plugin {plugin.name} {plugin.version}: its wheels are for {', '.join(code.platforms)[:200]}, not {here}.",
             remedy=f'Build it with platforms = ["{here}"] in [tool.stoker] of its pyproject.toml.',
         )
 
@@ -224,8 +240,14 @@ _SHOWN: Final = 600
 
 def _compile(venv: Path) -> None:
     """Bytecode for what has none yet: a worker cannot write it, and would start three times as slowly without."""
-    for packages in (venv / "lib").glob("python*/site-packages"):
-        compileall.compile_dir(packages, quiet=2, workers=1)
+    # In a process of its own: to compile what strangers wrote can take all memory. What cannot be compiled is told when used.
+    subprocess.run(
+        [sys.executable, "-I", "-S", "-m", "compileall", "-qq", str(venv / "lib")],
+        check=False,
+        timeout=_SECONDS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _remove_if_empty(folder: Path) -> None:

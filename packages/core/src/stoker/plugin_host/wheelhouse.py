@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""The wheelhouse: the SDK and all that it needs, as wheels made of what the server itself is installed with; no network needed."""
+"""The wheelhouse: the SDK and all that it needs, as wheels made without network of what the server is installed with."""
 
 from __future__ import annotations
 

@@ -20,8 +20,10 @@ from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
+from stoker.plugin_host.registry import RegistryFile
 from stoker.plugin_host.repositories import RepositoryStore
 from stoker.plugin_host.store import PluginStore
+from stoker.plugin_host.venvs import Venvs
 from stoker.plugin_host.workers import Workers
 from stoker.services.change_feed import ChangeFeed
 from stoker.services.identities import Identities
@@ -46,6 +48,8 @@ class ServerContext:
     database: Database
     vault: Vault
     store: PluginStore
+    venvs: Venvs
+    """The venvs of plugins with code."""
     transports: dict[str, Transport] = field(default_factory=dict)
     orchestrator: Orchestrator | None = None
     """Carries out deployments; an API process has none, and leaves all changes and all long work to the supervisor."""
@@ -73,6 +77,11 @@ class ServerContext:
         """Know the people of the database."""
         self.identities = Identities(self.database)
         self.changes = ChangeFeed(self.database)
+
+    @cached_property
+    def registry(self) -> RegistryFile:
+        """Which plugin versions are live."""
+        return RegistryFile(self.config.registry)
 
     @cached_property
     def repositories(self) -> RepositoryStore:

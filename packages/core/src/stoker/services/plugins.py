@@ -29,6 +29,7 @@ from stoker.db.plugins import default_version, default_versions, environments_us
 from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
+from stoker.plugin_host.store import FILES
 from stoker.services import audit, repositories
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
@@ -107,7 +108,8 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
 
     Raises:
         InvalidBundleError: it is broken, was tampered with, or is hostile.
-        InvalidInputError: it does not fit this server, or a package of its repository is not what the manifest says.
+        InvalidInputError: it does not fit this server, or a package of its repository is not what the manifest says,
+            or its code does not fit this server's Python and platform.
         MissingProgramError: it carries a repository, and a program that makes one is not installed.
         ConflictError: the same version with other contents is installed, or another plugin brings the same for the whole server,
             or the version is denied.
@@ -127,6 +129,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
         context.store.install(bundle)
         try:
             repositories.make(context, bundle)
+            context.venvs.ensure(context.store.folder(name, version) / FILES, bundle.plugin, bundle.digest)
             with context.database.transaction() as connection:
                 connection.execute(
                     insert(tables.plugins).values(
@@ -168,6 +171,7 @@ def _refuse_network(plugin: Plugin, *, allow_network: bool) -> None:
 
 def _forget(context: ServerContext, name: str, version: str) -> None:
     context.repositories.remove(name, version)
+    context.venvs.remove(name, version)
     context.store.remove(name, version)
 
 

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plugins with code are installed without network, each version into a venv of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+
+import code_plugins
+import pytest
+from stoker.errors import InvalidInputError, NotFoundError
+from stoker.plugin_host.venvs import Venvs
+from stoker.services import plugin_venvs, plugins
+from stoker_sdk.bundle import open_bundle, write_bundle
+from stoker_sdk.manifest import read_manifest
+
+SOURCE = """
+    class Api(RESTAPIPlugin):
+        @staticmethod
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hello"]
+"""
+API = "rest_api.RestApi(call=code(Api))"
+
+
+@pytest.fixture(scope="module")
+def venvs(tmp_path_factory):
+    made = Venvs(tmp_path_factory.mktemp("venvs") / "venvs")
+    made.prepare()
+    return made
+
+
+def unpacked(path, folder):
+    opened = open_bundle(path)
+    opened.extract(folder)
+    return opened
+
+
+def unpacked_members(path):
+    opened = open_bundle(path)
+    return json.loads(json.dumps(opened.manifest)), {name: (opened.read(name), False) for name in opened.names()}
+
+
+def run(python, text):
+    return subprocess.run([python, "-I", "-c", text], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_bundle_with_code_is_built_the_same_twice_and_says_what_it_takes_along(tmp_path):
+    first = code_plugins.build(tmp_path / "a", source=SOURCE, contributions=[API]).read_bytes()
+    second = code_plugins.build(tmp_path / "b", source=SOURCE, contributions=[API]).read_bytes()
+    assert first == second
+    code = open_bundle(first).plugin.code
+    assert code.distribution == "stoker-plugin-hello==1.0.0"
+    assert [wheel.file for wheel in code.wheels] == ["wheels/stoker_plugin_hello-1.0.0-py3-none-any.whl"]
+    assert list(code.platforms) == []
+
+
+def test_two_plugins_with_contradictory_pins_live_side_by_side(tmp_path, venvs):
+    seen = {}
+    for name, pin in (("old", "itsdangerous==2.1.2"), ("new", "itsdangerous==2.2.0")):
+        opened = unpacked(
+            code_plugins.build(tmp_path, name, source=SOURCE, contributions=[API], dependencies=["stoker-sdk", pin]),
+            tmp_path / f"unpacked-{name}",
+        )
+        venvs.ensure(tmp_path / f"unpacked-{name}" / "files", opened.plugin, opened.digest)
+        python = venvs.python(name, "1.0.0")
+        seen[name] = run(python, "import importlib.metadata as m; print(m.version('itsdangerous'))")
+        found = run(python, f"import stoker_plugin_{name} as m, stoker_sdk; print(m.plugin.name, stoker_sdk.__file__)")
+        assert found.startswith(f"{name} {venvs.root}")
+    assert seen == {"old": "2.1.2", "new": "2.2.0"}
+    venvs.remove("old", "1.0.0")
+    with pytest.raises(NotFoundError):
+        venvs.python("old", "1.0.0")
+    assert not (venvs.root / "old").exists()
+    assert venvs.sweep([]) == ["new/1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"),
+    [
+        ("../../../../evil.py", "leaves the venv"),
+        ("evil.pth", "whenever Python starts"),
+        ("sitecustomize.py", "whenever Python starts"),
+        ("stoker_sdk/__init__.py", "replaces the SDK"),
+        ("stoker_plugin_hello-1.0.0.data/data/etc/passwd", "beside the packages"),
+    ],
+)
+def test_a_hostile_wheel_is_refused(tmp_path, venvs, member, reason):
+    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+    with zipfile.ZipFile(tmp_path / "unpacked" / "files" / opened.plugin.code.wheels[0].file, "a") as archive:
+        archive.writestr(member, "raise SystemExit")
+    with pytest.raises(InvalidInputError, match=reason):
+        venvs.ensure(tmp_path / "unpacked" / "files", opened.plugin, opened.digest)
+    assert not (venvs.root / "hello").exists()
+
+
+def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, venvs):
+    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+    manifest = json.loads((tmp_path / "unpacked" / "manifest.json").read_text())
+    for change, words in (
+        ({"requires_python": "<3.11"}, "wants Python <3.11"),
+        ({"platforms": ["cp399-manylinux_2_28_x86_64"]}, "cp399-manylinux_2_28_x86_64"),
+        ({"distribution": "stoker-plugin-hello==2"}, "do not fit together"),
+    ):
+        changed = read_manifest({**manifest, "code": {**manifest["code"], **change}})
+        with pytest.raises(InvalidInputError, match=words):
+            venvs.ensure(tmp_path / "unpacked" / "files", changed, opened.digest)
+
+
+def test_a_venv_of_another_python_is_made_anew(tmp_path, venvs):
+    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+    folder = tmp_path / "unpacked" / "files"
+    venvs.ensure(folder, opened.plugin, opened.digest)
+    mark = venvs.folder("hello", "1.0.0") / ".stoker.json"
+    mark.write_text(json.dumps({"base": "another", "digest": opened.digest}))
+    assert not venvs.is_ready("hello", "1.0.0")
+    venvs.ensure(folder, opened.plugin, opened.digest)
+    assert venvs.is_ready("hello", "1.0.0")
+    venvs.remove("hello", "1.0.0")
+
+
+def test_the_server_installs_and_uninstalls_code_and_keeps_the_registry(server_context, tmp_path):
+    context = server_context
+    bundle = code_plugins.build(tmp_path, source=SOURCE, contributions=[API])
+    _, new = plugins.install(context, bundle.read_bytes())
+    assert new
+    assert context.venvs.is_ready("hello", "1.0.0")
+    entry = context.registry.read().plugins["hello"]
+    assert (entry.default, entry.versions["1.0.0"].application) == ("1.0.0", True)
+    plugins.install(context, code_plugins.build(tmp_path, version="1.10.0").read_bytes())
+    assert context.registry.read().plugins["hello"].default == "1.10.0"
+    assert not context.venvs.folder("hello", "1.10.0").exists()  # it has no code
+
+    mark = context.venvs.folder("hello", "1.0.0") / ".stoker.json"
+    mark.unlink()
+    assert plugin_venvs.make_missing(context) == []
+    assert context.venvs.is_ready("hello", "1.0.0")
+
+    for version in ("1.0.0", "1.10.0"):
+        plugins.uninstall(context, "hello", version)
+    assert not (context.config.venvs / "hello").exists()
+    assert "hello" not in context.registry.read().plugins
+    assert "uninstalled" in context.registry.read().gone["hello"]
+
+
+def test_code_that_cannot_be_installed_leaves_nothing(server_context, tmp_path):
+    bundle = code_plugins.build(tmp_path, dependencies=["stoker-sdk", "itsdangerous<2.2"], source=SOURCE, contributions=[API])
+    manifest, files = unpacked_members(bundle)
+    manifest["code"]["wheels"] = [wheel for wheel in manifest["code"]["wheels"] if "itsdangerous" not in wheel["file"]]
+    files = {path: data for path, data in files.items() if "itsdangerous" not in path}
+    with pytest.raises(InvalidInputError, match="itsdangerous"):
+        plugins.install(server_context, write_bundle(manifest, files, tmp_path / "changed").read_bytes())
+    assert not (server_context.config.venvs / "hello").exists()
+    assert not server_context.store.folder("hello", "1.0.0").exists()
+    assert "hello" not in server_context.registry.read().plugins
