@@ -47,6 +47,7 @@ from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
 from stoker.services.quarantine import QuarantineRows
+from stoker.services.refresh import refreshing
 from stoker.services.repositories import remake
 from stoker.services.tokens import ensure_admin_token
 from stoker.telemetry import service_manager
@@ -208,7 +209,8 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
         try:
-            yield
+            async with refreshing(context):
+                yield
         finally:
             alive.cancel()
             venvs.cancel()
