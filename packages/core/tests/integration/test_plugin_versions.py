@@ -11,6 +11,7 @@ import pytest
 from litestar.testing import TestClient
 from stoker.domain import plugin_denial
 from stoker.domain.plugin_denial import Denial
+from stoker.services.context import ServerContext
 from stoker_sdk.extension_points import tasks
 
 MakeBundle = Callable[..., bytes]
@@ -119,3 +120,30 @@ def test_the_network_is_for_plugins_whose_reason_an_admin_agreed_to(client: Test
     assert "tickets.example.net" in told["network"]
     other = client.post("/api/plugins", content=make_bundle(GREET, name="quiet"), params={"allow_network": "true"})
     assert other.json()["network_agreed"] is False  # nobody asked for it
+
+
+def test_a_refusal_says_what_would_have_to_change(client: TestClient, make_bundle: MakeBundle) -> None:
+    for version in ("1.2.0", "1.3.0"):
+        client.post("/api/plugins", content=make_bundle(name="base", version=version))
+    client.post("/api/plugins", content=make_bundle(name="app", requires_plugins=["base>=1.3", "far>=2"]))
+    client.post("/api/environments", json={"name": "e"})
+    client.put("/api/environments/e/plugins/base", json={"version": "1.2.0"})
+    refused = client.put("/api/environments/e/plugins/app", json={})
+    assert refused.status_code == 409
+    told = ["upgrade base to 1.3.0, which is installed", "install far >=2 and enable it"]
+    assert [step["text"] for step in refused.json()["resolution"]] == told
+    assert refused.json()["remedy"].endswith(f"It would fit if you {told[0]}, and {told[1]}.")
+    client.post("/api/plugin-denials", json={"name": "base", "versions": "==1.3.0", "reason": "broken"})
+    refused = client.put("/api/environments/e/plugins/app", json={})
+    assert refused.json()["resolution"][0]["text"] == "install base >=1.3 and upgrade to it"
+
+
+def test_the_registry_says_which_version_is_the_default(
+    client: TestClient, server_context: ServerContext, make_bundle: MakeBundle
+) -> None:
+    install(client, make_bundle, "1.0.0", "2.0.0")
+    assert server_context.registry.read().plugins["motd"].default == "2.0.0"
+    client.put("/api/plugin-defaults/motd", json={"version": "1.0.0"})
+    assert server_context.registry.read().plugins["motd"].default == "1.0.0"
+    client.post("/api/plugin-denials", json={"name": "motd", "versions": "<2", "reason": "broken"})
+    assert server_context.registry.read().plugins["motd"].default == "2.0.0"

@@ -39,7 +39,7 @@ def worker_parts(
                 f"plugin {name} {version}: its code does not run, for the server runs in safe mode.",
                 remedy="Start the server without --safe-mode.",
             )
-        plugin = _plugin(database, name, version)
+        plugin, network = _plugin(database, name, version)
         if plugin.code is None:
             raise NotFoundError(f"plugin {name} {version} has no code.", remedy="Build it with its code, as a Python project.")
         return WorkerCode(
@@ -47,6 +47,7 @@ def worker_parts(
             entry=plugin.code.entry_point,
             bundle=store.folder(name, version),
             memory=plugin.memory,
+            network=network,
             api_access=plugin.api_access,
         )
 
@@ -59,11 +60,12 @@ def worker_parts(
     return workers, back, Dispatcher(workers, back, quarantine)
 
 
-def _plugin(database: Database, name: str, version: str) -> Plugin:
+def _plugin(database: Database, name: str, version: str) -> tuple[Plugin, bool]:
+    """What its manifest says, and whether an admin agreed that its code reaches the network."""
     table = tables.plugins
     with database.read() as connection:
         refuse_denied(read_denials(connection), name, version)
-        found = connection.execute(select(table.c.manifest).where(table.c.name == name, table.c.version == version)).scalar()
+        found = connection.execute(select(table).where(table.c.name == name, table.c.version == version)).first()
     if found is None:
         raise NotFoundError(f"plugin {name} {version} is not installed.", remedy="'stoker plugins list' shows those that are.")
-    return read_manifest(msgspec.json.decode(found))
+    return read_manifest(msgspec.json.decode(found.manifest)), found.network_agreed

@@ -32,6 +32,7 @@ from stoker.plugin_host import planning_process
 from stoker.services import audit
 from stoker.services.context import ServerContext
 from stoker.services.plugin_inputs import Candidate, input_of
+from stoker.services.plugin_resolution import in_words, ways_out
 from stoker.services.plugins import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
 from stoker.services.tags import refuse_outdated, tag
@@ -132,7 +133,7 @@ def enable(
                 findings=looked.faults,
             )
         together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
-        _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}")
+        _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
         with context.database.transaction() as connection:
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
@@ -226,7 +227,7 @@ def disable(context: ServerContext, environment: str, plugin: str, *, if_match: 
         _refuse_outdated_plugin(connection, if_match, home, plugin)
         _one(connection, home, plugin)
         rest = [candidate for candidate in _candidates(connection, home.id) if candidate.plugin != plugin]
-    _check_together(context, home.name, rest, f"disabling plugin {plugin}")
+    _check_together(context, home.name, rest, f"disabling plugin {plugin}", leaving=plugin)
     with context.database.transaction() as connection:
         _refuse_outdated_plugin(connection, if_match, home, plugin)
         if _leave(connection, home, plugin):
@@ -277,17 +278,23 @@ def _with_kept(given: Document, kept: Document) -> Document:
     return filled
 
 
-def _check_together(context: ServerContext, environment: str, candidates: list[Candidate], what: str) -> None:
+def _check_together(
+    context: ServerContext, environment: str, candidates: list[Candidate], what: str, *, chosen: str = "", leaving: str = ""
+) -> None:
     inputs = [input_of(context, candidate) for candidate in candidates if not candidate.removing]
     limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
     answer = context.wait(planning_process.run_in_process("check", msgspec.json.encode(inputs), limits))
     findings = [finding for finding in msgspec.json.decode(answer, type=list[Finding]) if finding.severity == "error"]
     if findings:
         shown = "\n".join(str(finding) for finding in findings)
+        enabled = {item.name: item.version for item in inputs}
+        with context.database.read() as connection:
+            resolution = ways_out(connection, findings, enabled, chosen=chosen, without=[leaving] if leaving else [])
         raise ConflictError(
             f"environment {environment}: {what} is refused:\n{shown}",
-            remedy="Nothing was changed. Follow the remedy of each finding.",
+            remedy=f"Nothing was changed. {in_words(resolution) or 'Follow the remedy of each finding.'}",
             findings=findings,
+            resolution=resolution,
         )
 
 

@@ -8,15 +8,15 @@ import logging
 from typing import Final
 
 import msgspec
-from packaging.version import Version
 from sqlalchemy import Connection, select
 
 from stoker.db import tables
 from stoker.db.database import Database
+from stoker.db.plugins import default_versions
 from stoker.plugin_host.registry import EnvironmentEntry, PluginEntry, Registry, RegistryFile, VersionEntry
 
 _LOG = logging.getLogger(__name__)
-TABLES: Final = ("plugins", "environments", "environment_plugins")
+TABLES: Final = ("plugins", "plugin_defaults", "plugin_denials", "environments", "environment_plugins")
 """What the registry is made of."""
 _GONE: Final = "it was uninstalled"
 
@@ -52,8 +52,9 @@ def build(connection: Connection, before: Registry) -> Registry:
     table = tables.plugins
     for row in connection.execute(select(table.c.name, table.c.version, table.c.digest)):
         plugins.setdefault(row.name, {})[row.version] = _entry(connection, row.name, row.version, row.digest)
+    defaults = default_versions(connection)
     known = {
-        name: PluginEntry(default=max(versions, key=Version), versions=dict(sorted(versions.items())))
+        name: PluginEntry(default=defaults[name], versions=dict(sorted(versions.items())))
         for name, versions in sorted(plugins.items())
     }
     gone = {name: _GONE for name in (*before.gone, *before.plugins) if name not in known}
