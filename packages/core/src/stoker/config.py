@@ -80,6 +80,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Whether ``/metrics`` answers anybody who reaches the server; otherwise a scraper sends a viewer's token."""
     least_free_bytes: int = 256 * 1024 * 1024
     """With less free space in the data folder the server says that it is not ready."""
+    plugin_drain_seconds: float = 30
+    """How long a request that began with one version of a plugin may take after another one is in use."""
     repository_url: str = ""
     """The address under which nodes reach package repositories, e.g. of a mirror; without one, through the held connection."""
     repository_listen: str = ""

@@ -12,15 +12,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
-from sqlalchemy.exc import SQLAlchemyError
 
-from stoker.api.problems import MEDIA_TYPE, Problem, headers_of, of_database, of_error, of_mistake, problem_bytes
+from stoker.api.refusals import WEBSOCKET, method_of, refuse
 from stoker.config import LOOPBACK_NAMES, ServerConfig
 from stoker.domain import actor
 from stoker.domain.actor import STRANGER, Actor
-from stoker.errors import ForbiddenError, StokerError, UnauthorizedError
+from stoker.errors import ForbiddenError, UnauthorizedError
 from stoker.services.identities import Identities, Kind, digest_of
 from stoker.services.sessions import csrf_of
 from stoker.telemetry import subject
@@ -53,9 +51,6 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, say who the actor is, then hand it on."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
         headers = dict(scope["headers"])
         client = scope.get("client")
         request = {
@@ -64,14 +59,9 @@ class Door:
         }
         try:
             self._check_host(headers.get(b"host", b"").decode("latin-1"))
-            known = await self._known(scope["method"], scope["path"], headers)
-        except StokerError as error:
-            await _answer(*of_error(error), headers_of(error), send)
-            return
+            known = await self._known(method_of(scope), scope["path"], headers)
         except Exception as error:  # noqa: BLE001  the application's handlers are behind the door
-            told = of_database(error) if isinstance(error, SQLAlchemyError) else None
-            found = of_error(told) if told is not None else of_mistake(scope["method"], scope["path"], error)
-            await _answer(*found, {}, send)
+            await refuse(error, scope, send)
             return
         actor.set_current(msgspec.structs.replace(known, **request))
         await self._app(scope, receive, send)
@@ -108,7 +98,10 @@ class Door:
         found = await self._find("session", digest_of(secret))
         if found is None:
             raise UnauthorizedError("the session has ended.", remedy="Sign in again.")
-        if method not in READING:
+        if method == WEBSOCKET:
+            # a page cannot send the CSRF header here, and another site's page may open one with our cookie
+            _refuse_other_origin(headers, required=True)
+        elif method not in READING:
             _refuse_other_origin(headers)
             given = headers.get(CSRF_HEADER.lower().encode(), b"")
             if not hmac.compare_digest(given, csrf_of(secret).encode()):
@@ -140,16 +133,10 @@ def session_secret(header: bytes, *, secure: bool) -> str:
     return found.get(cookie_name(secure=secure), "")
 
 
-def _refuse_other_origin(headers: Mapping[bytes, bytes]) -> None:
-    """Browsers say which site's page sends a changing request."""
+def _refuse_other_origin(headers: Mapping[bytes, bytes], *, required: bool = False) -> None:
+    """Browsers say which site's page sends a changing request, or opens a WebSocket."""
     origin = headers.get(b"origin", b"").decode("latin-1")
-    if origin and urlsplit(origin).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower():
-        raise ForbiddenError(f"a page of {origin[:100]!r} sent this request.", remedy="Use the pages of this server.")
-
-
-async def _answer(problem: Problem, extra: Mapping[str, object], more: Mapping[str, str], send: Send) -> None:
-    body = problem_bytes(problem, extra)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    if (origin or required) and urlsplit(origin).netloc.lower() != headers.get(b"host", b"").decode("latin-1").lower():
+        raise ForbiddenError(
+            f"a page of {origin[:100] or 'an unknown site'!r} sent this request.", remedy="Use the pages of this server."
+        )

@@ -37,6 +37,8 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on and note what became of it."""
         if scope["type"] != ScopeType.HTTP:
+            if scope["type"] == ScopeType.WEBSOCKET:
+                set_about(request=secrets.token_hex(8))
             await self._app(scope, receive, send)
             return
         request_id = _given(scope) or secrets.token_hex(8)

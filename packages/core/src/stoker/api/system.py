@@ -14,6 +14,7 @@ from stoker import __version__
 from stoker.api.idempotency import describe
 from stoker.api.openapi import problems, with_access_levels
 from stoker.api.rights import OPEN
+from stoker.services import plugin_openapi
 from stoker.services.context import ServerContext
 from stoker.services.readiness import refuse_unready
 
@@ -66,9 +67,9 @@ def version() -> VersionView:
 
 
 @get("/openapi.json", sync_to_thread=True, include_in_schema=False)
-def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """Every route of this API (OpenAPI 3.1)."""
-    return describe(with_access_levels(request.app))
+def openapi(context: NamedDependency[ServerContext], request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Every route of this API (OpenAPI 3.1), and those of plugins' applications that describe themselves."""
+    return plugin_openapi.add(context, describe(with_access_levels(request.app)))
 
 
 router = Router("/api", route_handlers=[health, ready, version, openapi], tags=["system"])

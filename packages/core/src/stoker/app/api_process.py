@@ -73,7 +73,9 @@ def answer(config: ServerConfig, post: Post) -> None:
     METRICS.share_through(Path(post.metrics))
     context = build_api_context(config, vault)
     supervisor = Path(post.supervisor)
-    app = build_app(context, middleware=[Forwarding(supervisor)], lifespan=[_hearing(supervisor, context.feed)])
+    app = build_app(
+        context, middleware=[Forwarding(supervisor)], lifespan=[_hearing(supervisor, context.feed)], supervisor=supervisor
+    )
     certificate, key = (Path(path) if path else None for path in (post.certificate, post.key))
     server = _Server(public_settings(app, config, certificate, key))
     server.link = link

@@ -10,6 +10,7 @@ import logging
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import TypeAlias, cast
 
 from litestar import Litestar, Router
@@ -26,8 +27,11 @@ from stoker.api.idempotency import Idempotency
 from stoker.api.observed import Observed
 from stoker.api.openapi import description
 from stoker.api.parameters import refuse_unknown
+from stoker.api.plugin_applications import PluginApplications
 from stoker.api.problems import HANDLERS
 from stoker.api.rights import guard
+from stoker.app.to_supervisor import ToSupervisor
+from stoker.app.to_workers import ToWorkers
 from stoker.app.worker_parts import worker_parts
 from stoker.config import ServerConfig
 from stoker.db import tables
@@ -42,7 +46,7 @@ from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.venvs import Venvs
-from stoker.services import plugin_registry, plugin_venvs
+from stoker.services import plugin_openapi, plugin_registry, plugin_venvs
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
@@ -143,10 +147,17 @@ def connections(config: ServerConfig) -> int:
     return max(_FEWEST_CONNECTIONS, config.database_connections // processes)
 
 
-def build_app(context: ServerContext, *, middleware: Sequence[Middleware] = (), lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """The HTTP application with its door: the one that clients reach."""
+def build_app(
+    context: ServerContext,
+    *,
+    middleware: Sequence[Middleware] = (),
+    lifespan: Sequence[Lifespan] = (),
+    supervisor: Path | None = None,
+) -> Litestar:
+    """The HTTP application with its door: the one that clients reach; ``supervisor`` is the socket of who has the workers."""
     app = build_inner_app(context, middleware=middleware, lifespan=lifespan)
-    app.asgi_handler = Observed(Door(app.asgi_handler, context.config, context.identities))
+    passer = ToSupervisor(supervisor) if supervisor else ToWorkers(context)
+    app.asgi_handler = Observed(Door(PluginApplications(app.asgi_handler, passer), context.config, context.identities))
     return app
 
 
@@ -208,12 +219,14 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
         await orchestrator.recover()
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
+        describing = asyncio.create_task(plugin_openapi.keep(context), name="descriptions of applications")
         try:
             async with refreshing(context):
                 yield
         finally:
             alive.cancel()
             venvs.cancel()
+            describing.cancel()
             if context.workers is not None:
                 await context.workers.close()
             await orchestrator.close()

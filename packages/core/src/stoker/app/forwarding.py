@@ -21,6 +21,8 @@ from stoker.errors import StokerError
 
 ACTOR_HEADER: Final = "x-stoker-actor"
 """Who asks, as the API process's door found; believed on the supervisor's own socket alone."""
+SCHEME_HEADER: Final = "x-stoker-scheme"
+"""How the client came (http, https, ws, wss); believed on the supervisor's own socket alone."""
 SUPERVISED: Final = "supervised"
 """The key of a handler's ``opt`` that says that only the supervisor can answer, although nothing there shows it."""
 
@@ -39,7 +41,7 @@ _BETWEEN_TWO: Final = frozenset(
     }
 )
 """Headers that say something of one connection."""
-_SECRET: Final = frozenset({b"authorization", b"host", ACTOR_HEADER.encode()})
+_SECRET: Final = frozenset({b"authorization", b"host", ACTOR_HEADER.encode(), SCHEME_HEADER.encode()})
 """Headers that end at the door, or that nobody but us may send."""
 
 

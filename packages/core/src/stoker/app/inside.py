@@ -21,9 +21,11 @@ import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from stoker.app.forwarding import ACTOR_HEADER
+from stoker.api.refusals import refuse
+from stoker.app.forwarding import ACTOR_HEADER, SCHEME_HEADER
 from stoker.domain import actor
 from stoker.domain.actor import Actor
+from stoker.errors import BadRequestError
 from stoker.orchestration.feed import Feed
 from stoker.telemetry.subject import set_about
 
@@ -66,16 +68,16 @@ class Inside:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what is asked as the one who asks."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-        elif scope["path"] == FEED_PATH:
+        if scope["type"] == ScopeType.HTTP and scope["path"] == FEED_PATH:
             await self._relay(receive, send)
         elif (known := _actor(scope)) is None:
-            await send({"type": "http.response.start", "status": 400, "headers": []})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            error = BadRequestError("nobody is named who asks.", remedy="This socket is for the server's own processes.")
+            await refuse(error, scope, send)
         else:
             actor.set_current(known)
             set_about(request=known.request_id)
+            if scheme := dict(scope["headers"]).get(SCHEME_HEADER.encode()):
+                scope["scheme"] = scheme.decode("latin-1")
             await self._app(scope, receive, send)
 
     async def _relay(self, receive: Receive, send: Send) -> None:

@@ -21,10 +21,12 @@ from typing import Final
 import msgspec
 import uvicorn
 
+from stoker.api.plugin_applications import PluginApplications
 from stoker.app.api_process import READY, Post
 from stoker.app.composition import build_context, build_inner_app
 from stoker.app.inside import Inside, inside_socket
 from stoker.app.public_settings import DRAIN_SECONDS
+from stoker.app.to_workers import ToWorkers
 from stoker.config import ServerConfig
 from stoker.db.vault import Vault
 from stoker.errors import StokerError
@@ -192,7 +194,7 @@ def supervise(
         one.listen(2048)
     with inside_socket(config.data_dir) as (inner, path):
         app = build_inner_app(context)
-        app.asgi_handler = Inside(app.asgi_handler, context.feed)
+        app.asgi_handler = Inside(PluginApplications(app.asgi_handler, ToWorkers(context)), context.feed)
         settings = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="on", timeout_graceful_shutdown=DRAIN_SECONDS
         )

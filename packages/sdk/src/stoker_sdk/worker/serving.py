@@ -121,6 +121,7 @@ class Serving:
         rest, raw = scope["path"][len(APPLICATION) :], scope["raw_path"][len(APPLICATION) :]
         inner = {
             **scope,
+            "scheme": _scheme(scope),
             "root_path": root,
             "path": root + rest,
             "raw_path": root.encode() + raw,
@@ -129,6 +130,13 @@ class Serving:
         context, _ = present(self._plugin, about, self._line)
         set_current(context)
         await self._application.asgi(inner, receive, send)
+
+
+def _scheme(scope: Scope) -> str:
+    """How the client reached the server, which says so; never what a client says."""
+    scheme = str(scope["scheme"])
+    secure = any(name == b"x-forwarded-proto" and value == b"https" for name, value in scope["headers"])
+    return f"{scheme}s" if secure and scheme in ("http", "ws") else scheme
 
 
 def _context(header: bytes) -> CallContext | None:
