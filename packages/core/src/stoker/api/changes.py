@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Live changes of everything: nodes, environments, plugins, plans and how far they are, deployments; taken up again anywhere."""
+"""Live changes of everything: nodes, environments, plugins, plans in the making, deployments, jobs; taken up again anywhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stoker.db.environments import find_environment
 from stoker.db.tables import environments
 from stoker.services.context import ServerContext
 
-Kind: TypeAlias = Literal["node", "environment", "plugin", "plan", "deployment"]
+Kind: TypeAlias = Literal["node", "environment", "plugin", "plan", "deployment", "job"]
 _BATCH = 1000
 
 

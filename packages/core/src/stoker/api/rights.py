@@ -26,6 +26,8 @@ OPERATOR: Final[Mapping[str, object]] = {"access": AccessLevel.OPERATOR}
 """``opt`` of a reading route that viewers may not use; changing routes need this level anyway."""
 OWN: Final[Mapping[str, object]] = {"access": AccessLevel.VIEWER, "own": True}
 """``opt`` of a route about the caller's own session, tokens or password; the service refuses other people's."""
+PERMITTED: Final[Mapping[str, object]] = {"access": AccessLevel.VIEWER}
+"""``opt`` of a changing route for whoever has a plugin's permission, which may begin at any level; the service refuses others."""
 OPEN: Final[Mapping[str, object]] = {"access": "open"}
 """``opt`` of a route that needs no token; the door must know it, too."""
 

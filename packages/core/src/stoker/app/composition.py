@@ -50,6 +50,7 @@ from stoker.services import plugin_openapi, plugin_registry, plugin_venvs
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
+from stoker.services.job_calls import make_runner
 from stoker.services.quarantine import QuarantineRows
 from stoker.services.refresh import refreshing
 from stoker.services.repositories import remake
@@ -123,6 +124,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         dispatcher=dispatcher,
         feed=feed,
     )
+    context.jobs = make_runner(context)
     ensure_admin_token(context)
     ensure_default(context)
     remake(context)
@@ -217,6 +219,8 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
     config = context.config
     async with serving(config.repositories, config.repository_socket, config.repository_listen):
         await orchestrator.recover()
+        if context.jobs is not None:
+            context.jobs.start()
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
         describing = asyncio.create_task(plugin_openapi.keep(context), name="descriptions of applications")
@@ -227,6 +231,8 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
             alive.cancel()
             venvs.cancel()
             describing.cancel()
+            if context.jobs is not None:
+                await context.jobs.close()
             if context.workers is not None:
                 await context.workers.close()
             await orchestrator.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stoker.client.fleet_documents import ChangeDocument
     from stoker.errors import StokerError
 
-_KINDS = ("node", "environment", "plugin", "plan", "deployment")
+_KINDS = ("node", "environment", "plugin", "plan", "deployment", "job")
 _COLOURS = {"added": "green", "removed": "red", "failed": "red"}
 
 
@@ -30,7 +30,7 @@ _COLOURS = {"added": "green", "removed": "red", "failed": "red"}
 @click.option("--after", type=click.IntRange(0), metavar="ID", help="Begin after this change [from now on].")
 @output.json_option
 def watch_environment(environment: str, kinds: tuple[str, ...], after: int | None, as_json: bool) -> int:
-    """Show what changes in an environment until Ctrl-C: nodes, plans and how far they are, deployments.
+    """Show what changes in an environment until Ctrl-C: nodes, plans and how far they are, deployments, jobs.
 
     Examples:
       stoker env watch lab
@@ -87,6 +87,8 @@ def told(change: ChangeDocument) -> str:
 
 
 def _what(change: ChangeDocument) -> str:
+    if change.get("kind") == "job":
+        return _job(change)
     if change.get("action") == "progress":
         count = f", {change.get('looked_at', 0)} of {change['nodes']} nodes" if "nodes" in change else ""
         end = change.get("plan") or change.get("reason") or ""
@@ -97,3 +99,10 @@ def _what(change: ChangeDocument) -> str:
     details += [f"revision {change['revision']}"] if change.get("kind") == "environment" and "revision" in change else []
     shown = ", ".join(map(str, details))
     return f"{change.get('action')}{f' ({shown})' if shown else ''}"
+
+
+def _job(change: ChangeDocument) -> str:
+    fraction = change.get("progress") or 0.0
+    far = f", {fraction:.0%}" if 0 < fraction < 1 else ""
+    message = f": {change['message']}" if change.get("message") else ""
+    return f"{change.get('state')}{f' on {on}' if (on := change.get('on')) else ''}{far}{message}"

@@ -96,6 +96,10 @@ deployments = _asking(
 )
 
 
+jobs = _asking(lambda client, ctx: (found["id"] for found in client.jobs()))
+actions = _asking(lambda client, ctx: {f"{found['plugin']}.{found['name']}" for found in client.actions()})
+
+
 def _settings(client: StokerClient, ctx: click.Context) -> Iterable[str]:
     """The names of the settings of the plugin that the command names."""
     environment, (plugin, _, version) = _environment(client, ctx), _word(ctx, "plugin").partition("=")

@@ -37,6 +37,8 @@ COMMANDS = {
     "plan": Lazy("stoker.cli.plans", "plan", "Make, read and explain plans."),
     "deploy": Lazy("stoker.cli.deploy", "deploy", "Show a plan, ask, and carry it out."),
     "deployments": Lazy("stoker.cli.deployments", "deployments", "Follow, stop, retry and look into deployments."),
+    "actions": Lazy("stoker.cli.actions", "actions", "What plugins let you start, and starting it."),
+    "jobs": Lazy("stoker.cli.jobs", "jobs", "Follow, cancel and look into what was started."),
     "doctor": Lazy("stoker.cli.doctor", "doctor", "Look for what stands in a server's way."),
     "systemd-unit": Lazy("stoker.cli.systemd_unit", "systemd_unit", "Print the unit that runs the server under systemd."),
     "fleet": Lazy("stoker.cli.fleet", "fleet", "A fleet of simulated nodes on this machine."),

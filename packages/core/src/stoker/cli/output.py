@@ -23,11 +23,11 @@ _WIDE = 1000
 """Columns where no terminal limits them: what is piped is never cut or wrapped."""
 
 STATE_COLOURS = {
-    **dict.fromkeys(("ready", "online", "enabled", "done", "finished", "ok"), "green"),
+    **dict.fromkeys(("ready", "online", "enabled", "done", "finished", "ok", "succeeded"), "green"),
     **dict.fromkeys(("running", "dispatched", "pending"), "cyan"),
-    **dict.fromkeys(("waiting", "new", "skipped"), "bright_black"),
-    **dict.fromkeys(("degraded", "stopping", "stopped", "removing", "unknown"), "yellow"),
-    **dict.fromkeys(("failed", "unreachable", "error"), "red"),
+    **dict.fromkeys(("waiting", "new", "skipped", "queued"), "bright_black"),
+    **dict.fromkeys(("degraded", "stopping", "stopped", "removing", "unknown", "cancelled"), "yellow"),
+    **dict.fromkeys(("failed", "unreachable", "error", "broken-off"), "red"),
 }
 
 

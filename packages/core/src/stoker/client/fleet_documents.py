@@ -46,3 +46,6 @@ class ChangeDocument(TypedDict, total=False):
     looked_at: int
     plan: str
     reason: str
+    progress: float
+    message: str
+    on: str

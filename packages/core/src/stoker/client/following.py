@@ -124,7 +124,7 @@ class Following(Requests):
 
         Args:
             environment: of this environment alone.
-            kinds: of these kinds alone: node, environment, plugin, plan, deployment.
+            kinds: of these kinds alone: node, environment, plugin, plan, deployment, job.
             after: the id of the last change that is known already; from now on if not given.
             patience: seconds to wait for a server that does not answer before giving up.
             tell: told once why the server was lost, and ``None`` when it is back.

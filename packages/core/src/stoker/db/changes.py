@@ -178,6 +178,27 @@ WATCHED: Final = (
         data="'state', NEW.state, 'plan', NEW.plan_id",
         when=differ("state"),
     ),
+    Watched(
+        table="jobs",
+        on="INSERT",
+        kind="job",
+        action="added",
+        identity="NEW.id",
+        name="NEW.plugin || '.' || NEW.action",
+        environment="NEW.environment_id",
+        data="'state', NEW.state, 'on', NEW.object",
+    ),
+    Watched(
+        table="jobs",
+        on="UPDATE",
+        kind="job",
+        action="changed",
+        identity="NEW.id",
+        name="NEW.plugin || '.' || NEW.action",
+        environment="NEW.environment_id",
+        data="'state', NEW.state, 'on', NEW.object, 'progress', NEW.progress, 'message', NEW.message",
+        when=differ("state", "progress", "message", "cancelled"),
+    ),
 )
 KINDS: Final = tuple(dict.fromkeys(item.kind for item in WATCHED))
 

@@ -14,17 +14,15 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     false,
 )
 
-metadata = MetaData()
+from stoker.db import job_tables, shared
 
-BigId = BigInteger().with_variant(Integer, "sqlite")
-"""An auto-incremented key: SQLite wants INTEGER for that."""
+metadata, BigId = shared.metadata, shared.BigId
 
 server_state = Table(
     "server_state",
@@ -430,6 +428,8 @@ hook_quarantine = Table(
     Column("traceback", Text, nullable=False),
     ForeignKeyConstraint(["plugin", "version"], ["plugins.name", "plugins.version"], ondelete="CASCADE"),
 )
+
+jobs, job_log = job_tables.jobs, job_tables.job_log
 
 # Which events the handlers of installed plugins hear of: made from manifests, so that the triggers can ask.
 plugin_event_interests = Table(

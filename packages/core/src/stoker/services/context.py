@@ -16,6 +16,7 @@ from stoker.config import ServerConfig
 from stoker.db.database import Database
 from stoker.db.vault import Vault
 from stoker.orchestration.feed import Feed
+from stoker.orchestration.job_runner import JobRunner
 from stoker.orchestration.orchestrator import Orchestrator
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
@@ -61,6 +62,8 @@ class ServerContext:
     """What plugins' code may ask for."""
     dispatcher: Dispatcher | None = None
     """Calls plugins' hooks."""
+    jobs: JobRunner | None = None
+    """Runs plugins' actions; an API process has none."""
     feed: Feed = field(default_factory=Feed)
     """Wakes those who follow deployments."""
     loop: asyncio.AbstractEventLoop | None = None

@@ -105,11 +105,11 @@ def _with_ext(connection: Connection, views: list[EnvironmentView], wanted: ext.
 
 
 def name_of_environment(context: ServerContext, parameters: Mapping[str, str]) -> str | None:
-    """The environment that a route's parameters lead to: by ``env``, ``plan`` or ``deployment``; ``None`` if to none."""
+    """The environment that a route's parameters lead to: by ``env``, ``plan``, ``deployment`` or ``job``; ``None`` if to none."""
     with context.database.read() as connection:
         if key := parameters.get("env"):
             return str(find_environment(connection, key).name)
-        for table, word in ((tables.plans, "plan"), (tables.deployments, "deployment")):
+        for table, word in ((tables.plans, "plan"), (tables.deployments, "deployment"), (tables.jobs, "job")):
             if key := parameters.get(word):
                 joined = table.join(tables.environments, tables.environments.c.id == table.c.environment_id)
                 return connection.execute(

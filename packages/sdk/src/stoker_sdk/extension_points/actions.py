@@ -63,8 +63,30 @@ class Action(Contribution, frozen=True, kw_only=True, tag="actions"):
             yield Finding(rule="X060", field="title", message="There is no title.", remedy="Say in a few words what it does.")
         if self.deadline <= 0:
             yield Finding(rule="X002", field="deadline", message="it is not above 0.", remedy="Give seconds above 0.")
+        yield from _check_form(self.form)
         if self.when is not None:
             yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+
+
+def _check_form(form: Mapping[str, object]) -> Iterable[Finding]:
+    """A form is an object, and holds no secret: what is filled in is shown with the job, and kept."""
+    if form and form.get("type") != "object":
+        yield Finding(
+            rule="X080", field="form", message="it is not an object.", remedy="Write a schema with type: object and properties."
+        )
+    if _has_secret(form):
+        yield Finding(
+            rule="X081",
+            field="form",
+            message="it asks for a secret, and a form is shown with its job.",
+            remedy="Let the secret be a setting of the plugin.",
+        )
+
+
+def _has_secret(schema: object) -> bool:
+    if isinstance(schema, Mapping):
+        return schema.get("x-secret") not in (None, False) or any(_has_secret(part) for part in schema.values())
+    return isinstance(schema, list | tuple) and any(_has_secret(part) for part in schema)
 
 
 POINT = ExtensionPoint(name="actions", combines="slot", contributions=(Action,), needs_code=True)
