@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Delete, Engine, Insert, Update, event
 
-from stoker.db import changes, event_triggers, migrations, postgresql, refresh_queue, sqlite
+from stoker.db import changes, event_triggers, migrations, postgresql, records, refresh_queue, sqlite
 from stoker.db.turns import WRITE
 from stoker.errors import ConfigurationError
 from stoker.telemetry.metrics import METRICS
@@ -60,6 +60,7 @@ class Database:
             if connection.dialect.name == "postgresql":
                 postgresql.sort_by_bytes(connection)
             changes.watch(connection)
+            records.watch(connection)
             refresh_queue.watch(connection)
             event_triggers.watch(connection)
 

@@ -462,3 +462,36 @@ plugin_events = Table(
     Index("ix_plugin_events_queue", "plugin", "environment_id", "object_id", "id"),
     sqlite_autoincrement=True,  # a number is never given again: later events have larger ones
 )
+
+# Collections of plugins' records: environment_id is empty for those of the whole server.
+record_collections = Table(
+    "record_collections",
+    metadata,
+    Column("plugin", String, primary_key=True),
+    Column("environment_id", String, primary_key=True),
+    Column("collection", String, primary_key=True),
+    Column("generation", Integer, nullable=False),  # the live one
+    Column("schema_version", Integer, nullable=False),
+    Column("counter", BigInteger, nullable=False),  # the newest revision
+    Column("documents", Integer, nullable=False),  # at most so many
+    Column("kept_generation", Integer, nullable=True),  # from before the last migration
+    Column("kept_schema_version", Integer, nullable=True),
+    Column("kept_counter", BigInteger, nullable=True),  # the newest revision when that one went live
+    Column("shadow_generation", Integer, nullable=True),  # being written by a migration
+)
+
+plugin_records = Table(
+    "plugin_records",
+    metadata,
+    Column("plugin", String, primary_key=True),
+    Column("environment_id", String, primary_key=True),
+    Column("collection", String, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("key_of", String, nullable=False),  # node | environment | deployment: it goes with that object
+    Column("value", Text().with_variant(JSONB(), "postgresql"), nullable=False),  # JSON, read as text
+    Column("revision", BigInteger, nullable=False),
+    Column("source", BigInteger, nullable=False),  # of a migrated one: the revision that it was made of; else 0
+    Column("changed_at", Float, nullable=False),
+    Index("ix_plugin_records_object", "key", "key_of"),
+)

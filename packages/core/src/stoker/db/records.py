@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of plugins' records: read as text, never decoded; fields are compared in the database, with their JSON types."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stoker.db.changes import trigger
+from stoker.db.tables import plugin_records as records
+from stoker.db.tables import record_collections as collections
+
+FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}(\.[A-Za-z_][A-Za-z0-9_-]{0,62}){0,7}", re.ASCII)
+"""A dotted path that may be compared; nothing in it can end a text of SQL or a path of JSON."""
+_AT_ONCE: Final = 500
+_OBJECTS: Final = {"node": "nodes", "environment": "environments", "deployment": "deployments"}
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One collection."""
+
+    plugin: str
+    environment_id: str
+    """Empty: of the whole server."""
+    collection: str
+
+    def where(self, table: Any = records) -> ColumnElement[bool]:  # noqa: ANN401  either table
+        """Its rows."""
+        return and_(
+            table.c.plugin == self.plugin,
+            table.c.environment_id == self.environment_id,
+            table.c.collection == self.collection,
+        )
+
+
+def watch(connection: Connection) -> None:
+    """Let the database take records away with the objects that they are about: made anew at each start."""
+    dialect = connection.dialect.name
+    for kind, table in _OBJECTS.items():
+        also = ""
+        if kind == "environment":
+            also = "".join(f"; DELETE FROM {name} WHERE environment_id = OLD.id" for name in ("plugin_records", "record_collections"))
+        body = f"DELETE FROM plugin_records WHERE key = OLD.id AND key_of = '{kind}'{also}"  # noqa: S608  ours
+        for statement in trigger(dialect, f"stoker_records_{table}", table, "DELETE", "", body):
+            connection.exec_driver_sql(statement)
+
+
+def find_collection(connection: Connection, place: Place, *, lock: bool = False) -> Row[Any] | None:
+    """What is known of a collection; with ``lock`` nobody else changes it until the transaction ends."""
+    query = select(collections).where(place.where(collections))
+    return connection.execute(query.with_for_update() if lock else query).first()
+
+
+def begin_collection(connection: Connection, place: Place, schema_version: int) -> None:
+    """Begin an empty collection; nothing happens if there is one."""
+    values = {
+        "plugin": place.plugin,
+        "environment_id": place.environment_id,
+        "collection": place.collection,
+        "generation": 1,
+        "schema_version": schema_version,
+        "counter": 0,
+        "documents": 0,
+    }
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(make(collections).values(**values).on_conflict_do_nothing())
+
+
+def keep_counters(connection: Connection, place: Place, *, counter: int, documents: int) -> None:
+    """Store what revisions and documents there are."""
+    connection.execute(update(collections).where(place.where(collections)).values(counter=counter, documents=documents))
+
+
+def read(connection: Connection, place: Place, generation: int, keys: Sequence[str]) -> Iterator[Row[Any]]:
+    """Records by key: ``key``, ``value`` (JSON text), ``revision``."""
+    for start in range(0, len(keys), _AT_ONCE):
+        some = records.c.key.in_(keys[start : start + _AT_ONCE])
+        yield from connection.execute(_shown().where(place.where(), records.c.generation == generation, some))
+
+
+def _shown() -> Any:  # noqa: ANN401  a select
+    return select(records.c.key, cast(records.c.value, Text).label("value"), records.c.revision)
+
+
+def find(
+    connection: Connection, place: Place, generation: int, where: Mapping[str, object], after: str, limit: int
+) -> list[Row[Any]]:
+    """Records by key, of those whose fields are equal to what is given."""
+    conditions = [equal(connection, path, value) for path, value in where.items()]
+    query = _shown().where(place.where(), records.c.generation == generation, records.c.key > after, *conditions)
+    return list(connection.execute(query.order_by(records.c.key).limit(limit)))
+
+
+def count(connection: Connection, place: Place, generation: int, where: Mapping[str, object] | None = None) -> int:
+    """How many records there are."""
+    conditions = [equal(connection, path, value) for path, value in (where or {}).items()]
+    query = select(func.count()).select_from(records).where(place.where(), records.c.generation == generation, *conditions)
+    return int(connection.execute(query).scalar_one())
+
+
+def equal(connection: Connection, path: str, value: object) -> ColumnElement[bool]:
+    """Whether a field has a value, of the same type of JSON; ``path`` fits ``FIELD``."""
+    assert FIELD.fullmatch(path)
+    if connection.dialect.name == "postgresql":
+        # As text, so that an index over the field can be used; texts of JSONB are the same for equal values of one type.
+        found = literal_column(field_sql("postgresql", path), type_=postgresql.JSONB())
+        return found == cast(bindparam(None, msgspec.json.encode(value).decode(), type_=Text()), postgresql.JSONB())
+    found = literal_column(field_sql("sqlite", path))
+    kind: ColumnElement[Any] = func.json_type(literal_column("plugin_records.value"), literal_column(_sqlite_path(path)))
+    if value is None:
+        return kind == "null"
+    if isinstance(value, bool):
+        return kind == ("true" if value else "false")
+    if isinstance(value, str):
+        return and_(found == value, kind == "text")
+    return and_(found == value, kind.in_(["integer", "real"]))
+
+
+def field_sql(dialect: str, path: str) -> str:
+    """The SQL of a field, for conditions and indexes alike."""
+    assert FIELD.fullmatch(path)
+    if dialect == "postgresql":
+        return f"(plugin_records.value #> '{{{','.join(path.split('.'))}}}')"
+    return f"json_extract(plugin_records.value, {_sqlite_path(path)})"
+
+
+def _sqlite_path(path: str) -> str:
+    return "'$" + "".join(f'."{part}"' for part in path.split(".")) + "'"
+
+
+def write(
+    connection: Connection, place: Place, generation: int, rows: Sequence[tuple[str, str, int]], *, key_of: str, source: int = 0
+) -> None:
+    """Write records, each as key, JSON text and revision, whether or not they are there."""
+    if not rows:
+        return
+    at = time.time()
+    on_postgresql = connection.dialect.name == "postgresql"
+    make = postgresql.insert if on_postgresql else sqlite.insert
+    statement = make(records).values(
+        plugin=place.plugin,
+        environment_id=place.environment_id,
+        collection=place.collection,
+        generation=generation,
+        key=bindparam("k"),
+        key_of=key_of,
+        value=cast(bindparam("v", type_=Text()), postgresql.JSONB()) if on_postgresql else bindparam("v"),
+        revision=bindparam("r"),
+        source=source,
+        changed_at=at,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[records.c.plugin, records.c.environment_id, records.c.collection, records.c.generation, records.c.key],
+        set_={
+            "value": statement.excluded.value,
+            "revision": statement.excluded.revision,
+            "source": statement.excluded.source,
+            "changed_at": statement.excluded.changed_at,
+        },
+    )
+    connection.execute(statement, [{"k": key, "v": value, "r": revision} for key, value, revision in rows])
+
+
+def remove(connection: Connection, place: Place, generation: int, keys: Sequence[str]) -> int:
+    """Delete records; the number of those that were there."""
+    gone = 0
+    for start in range(0, len(keys), _AT_ONCE):
+        some = records.c.key.in_(keys[start : start + _AT_ONCE])
+        gone += connection.execute(delete(records).where(place.where(), records.c.generation == generation, some)).rowcount
+    return gone
+
+
+def remove_plugin(connection: Connection, plugin: str) -> None:
+    """Delete everything of a plugin."""
+    for table in (records, collections):
+        connection.execute(delete(table).where(table.c.plugin == plugin))
