@@ -78,13 +78,15 @@ def test_two_plugins_with_contradictory_pins_live_side_by_side(tmp_path, venvs):
     assert venvs.sweep([]) == ["new/1.0.0"]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
     ("member", "reason"),
     [
         ("../../../../evil.py", "leaves the venv"),
         ("evil.pth", "whenever Python starts"),
         ("sitecustomize.py", "whenever Python starts"),
-        ("stoker_sdk/__init__.py", "replaces the SDK"),
+        ("stoker_sdk/evil.py", "replaces the SDK"),
+        ("stoker_plugin_hello/__init__.py", "stands in it twice"),
         ("stoker_plugin_hello-1.0.0.data/data/etc/passwd", "beside the packages"),
     ],
 )
@@ -104,6 +106,10 @@ def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, ve
         ({"requires_python": "<3.11"}, "wants Python <3.11"),
         ({"platforms": ["cp399-manylinux_2_28_x86_64"]}, "cp399-manylinux_2_28_x86_64"),
         ({"distribution": "stoker-plugin-hello==2"}, "do not fit together"),
+        ({"distribution": "--find-links=/etc"}, "is no distribution"),
+        ({"distribution": "evil @ file:///etc/evil-1-py3-none-any.whl"}, "is no distribution"),
+        ({"wheels": [{"file": "../evil-1-py3-none-any.whl"}]}, "is not in its bundle"),
+        ({"wheels": [{"file": "wheels/missing-1-py3-none-any.whl"}]}, "is not in its bundle"),
     ):
         changed = read_manifest({**manifest, "code": {**manifest["code"], **change}})
         with pytest.raises(InvalidInputError, match=words):
@@ -156,3 +162,31 @@ def test_code_that_cannot_be_installed_leaves_nothing(server_context, tmp_path):
     assert not (server_context.config.venvs / "hello").exists()
     assert not server_context.store.folder("hello", "1.0.0").exists()
     assert "hello" not in server_context.registry.read().plugins
+
+
+def test_programs_and_replacements_of_a_plugin_stay_its_own(tmp_path, venvs):
+    more = '[project.scripts]\nuvicorn = "stoker_plugin_hello:Api"'
+    bundle = code_plugins.build(tmp_path, source=SOURCE, contributions=[API], dependencies=["stoker-sdk", "h11"], more=more)
+    assert any("/h11-" in wheel.file for wheel in open_bundle(bundle).plugin.code.wheels)  # it names it itself
+    opened = unpacked(bundle, tmp_path / "unpacked")
+    wheel = tmp_path / "unpacked" / "files" / opened.plugin.code.wheels[-1].file
+    before = tree(venvs)
+    venvs.ensure(tmp_path / "unpacked" / "files", opened.plugin, opened.digest)
+    assert [item.name for item in (venvs.folder("hello", "1.0.0") / "bin").iterdir()] == ["python"]
+    assert run(venvs.python("hello", "1.0.0"), "import stoker_plugin_hello as m; print(m.plugin.name)") == "hello"
+    assert tree(venvs) == before
+    venvs.remove("hello", "1.0.0")
+    for member, reason in (
+        ("pydantic/main.py", "replaces a file of another distribution"),
+        ("pydantic-99.dist-info/METADATA", "says that it is another distribution"),
+    ):
+        with zipfile.ZipFile(wheel, "a") as archive:
+            archive.writestr(member, "raise SystemExit")
+        with pytest.raises(InvalidInputError, match=reason):
+            venvs.ensure(tmp_path / "unpacked" / "files", opened.plugin, opened.digest)
+    assert not (venvs.root / "hello").exists()
+
+
+def tree(venvs):
+    """All files that every venv is made of, with what tells that one was changed."""
+    return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in venvs.prepare().rglob("*") if path.is_file()}

@@ -20,7 +20,7 @@ from stoker.errors import NotFoundError, SafeModeError
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
-from stoker.plugin_host.store import PluginStore
+from stoker.plugin_host.store import FILES, PluginStore
 from stoker.plugin_host.unconfined import plan_unconfined
 from stoker.plugin_host.venvs import Venvs
 from stoker.plugin_host.worker import Start, WorkerCode
@@ -42,6 +42,7 @@ def worker_parts(
         plugin, network = _plugin(database, name, version)
         if plugin.code is None:
             raise NotFoundError(f"plugin {name} {version} has no code.", remedy="Build it with its code, as a Python project.")
+        venvs.ensure(store.folder(name, version) / FILES, plugin)  # is there already, unless Python or the SDK was changed
         return WorkerCode(
             python=venvs.python(name, version),
             entry=plugin.code.entry_point,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from stoker_sdk.source.wheels import present_platform
 
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
 from stoker.plugin_host import wheelhouse
-from stoker.plugin_host.wheel_checks import refuse_hostile
+from stoker.plugin_host.wheel_checks import refuse_collisions, refuse_hostile
 
 _LOG = logging.getLogger(__name__)
 _SECONDS: Final = 300
@@ -53,6 +54,7 @@ class Venvs:
         self.root = root
         self._home = template or root / _OWN
         self._making = threading.Lock()
+        self._changing = threading.Lock()
         self._base = ""
 
     def folder(self, name: str, version: str) -> Path:
@@ -99,20 +101,30 @@ class Venvs:
             InvalidInputError: its code is not for this Python or platform, or a wheel is missing or hostile.
             StokerError: the venv cannot be made.
         """
-        if plugin.code is None or self.is_ready(plugin.name, plugin.version):
+        if plugin.code is None:
             return
-        _refuse_misfit(plugin, plugin.code)
-        for wheel in plugin.code.wheels:
-            refuse_hostile(plugin, bundle_folder / wheel.file)
+        with self._changing:
+            if not self.is_ready(plugin.name, plugin.version):
+                self._make(bundle_folder, plugin, plugin.code, digest)
+
+    def _make(self, bundle_folder: Path, plugin: Plugin, code: Code, digest: str) -> None:
+        _refuse_misfit(plugin, code)
+        _refuse_strange(plugin, code, bundle_folder)
+        wheels = [bundle_folder / wheel.file for wheel in code.wheels]
+        for wheel in wheels:
+            refuse_hostile(plugin, wheel)
         template = self.prepare()
+        refuse_collisions(plugin, wheels, packages_of(template))
         final = self.folder(plugin.name, plugin.version)
         temporary = final.with_name(f"{final.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copytree(template, temporary, symlinks=True, copy_function=os.link)
-            self._install(plugin, plugin.code, bundle_folder, temporary)
-            _compile(temporary)
+            given = {item.name for item in packages_of(temporary).iterdir()}
+            self._install(plugin, code, bundle_folder, temporary)
+            _keep_interpreter(temporary)
+            _compile([item for item in packages_of(temporary).iterdir() if item.name not in given])
             (temporary / _MARK).write_bytes(msgspec.json.encode(_Mark(base=self.base, digest=digest)))
             shutil.rmtree(final, ignore_errors=True)
             os.replace(temporary, final)  # noqa: PTH105  says that it replaces
@@ -138,39 +150,44 @@ class Venvs:
                     shutil.rmtree(old, ignore_errors=True)  # of another Python
             wheelhouse.make(wheels)
             temporary = home / "template.tmp"
-            _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=self._cache)
-            self._pip(temporary, ["--find-links", str(wheels), "stoker-sdk"])
-            _compile(temporary)
+            _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=home / "cache")
+            for name in ("_virtualenv.pth", "_virtualenv.py"):  # for old programs; each start of a worker would read it
+                (packages_of(temporary) / name).unlink(missing_ok=True)
+            cache = home / "cache"
+            self._pip(temporary, ["--find-links", str(wheels), "stoker-sdk"], cache)
+            shutil.rmtree(cache, ignore_errors=True)
+            _keep_interpreter(temporary)
+            _compile([packages_of(temporary)])
             os.replace(temporary, template)  # noqa: PTH105
             _LOG.info("what plugins' venvs are made of is ready")
             return template
 
-    @property
-    def _cache(self) -> Path:
-        return self._home / self.base / "cache"
-
     def _install(self, plugin: Plugin, code: Code, bundle_folder: Path, venv: Path) -> None:
         places = {str((bundle_folder / wheel.file).parent) for wheel in code.wheels}
         links = [word for place in (*sorted(places), str(self._home / self.base / "wheels")) for word in ("--find-links", place)]
+        cache = venv.with_name(f"{venv.name}-cache")  # of its own: what another plugin brought under the same name is not taken
         try:
-            self._pip(venv, [*links, code.distribution, "stoker-sdk"])
+            self._pip(venv, [*links, code.distribution, "stoker-sdk"], cache)
         except StokerError as error:
             raise InvalidInputError(
                 f"plugin {plugin.name} {plugin.version}: its wheels do not fit together on this server: {error.detail}",
                 remedy="Build the bundle with the wheels that are named, for this server's platform and Python"
                 f" ({present_platform()}).",
             ) from error
+        finally:
+            shutil.rmtree(cache, ignore_errors=True)
 
-    def _pip(self, venv: Path, words: Sequence[str]) -> None:
+    def _pip(self, venv: Path, words: Sequence[str], cache: Path) -> None:
         python = str(venv / "bin" / "python")
-        _uv("pip", "install", "-q", "--no-index", "--no-build", "--python", python, *words, cache=self._cache)
+        _uv("pip", "install", "-q", "--no-index", "--no-build", "--python", python, *words, cache=cache)
 
     def remove(self, name: str, version: str) -> None:
         """Delete a plugin version's venv; nothing happens if there is none."""
         folder = self.folder(name, version)
-        for doomed in (folder, folder.with_name(f"{folder.name}.tmp")):
-            shutil.rmtree(doomed, ignore_errors=True)
-        _remove_if_empty(folder.parent)
+        with self._changing:
+            for doomed in (folder, folder.with_name(f"{folder.name}.tmp")):
+                shutil.rmtree(doomed, ignore_errors=True)
+            _remove_if_empty(folder.parent)
 
     def sweep(self, installed: Collection[tuple[str, str]]) -> list[str]:
         """Delete what no installed version owns; answers what that was."""
@@ -216,6 +233,25 @@ def _refuse_misfit(plugin: Plugin, code: Code) -> None:
         )
 
 
+def _refuse_strange(plugin: Plugin, code: Code, bundle_folder: Path) -> None:
+    """What the manifest says becomes words of a command line and paths: it is what it has to be."""
+    if not _DISTRIBUTION.fullmatch(code.distribution):
+        raise InvalidInputError(
+            f"plugin {plugin.name} {plugin.version}: {code.distribution[:80]!r} is no distribution.", remedy=_BUILD_AGAIN
+        )
+    for wheel in code.wheels:
+        if not _WHEEL.fullmatch(wheel.file) or not (bundle_folder / wheel.file).is_file():
+            raise InvalidInputError(
+                f"plugin {plugin.name} {plugin.version}: the wheel {wheel.file[:120]!r} is not in its bundle.",
+                remedy=_BUILD_AGAIN,
+            )
+
+
+_DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*", re.ASCII)
+_WHEEL: Final = re.compile(r"wheels/[A-Za-z0-9][\w.+!-]*\.whl", re.ASCII)
+_BUILD_AGAIN: Final = "Build the bundle with 'stoker-plugin build'."
+
+
 def _uv(*words: str, cache: Path) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     try:
@@ -238,11 +274,23 @@ def _uv(*words: str, cache: Path) -> None:
 _SHOWN: Final = 600
 
 
-def _compile(venv: Path) -> None:
+def packages_of(venv: Path) -> Path:
+    """Where a venv's packages are."""
+    return venv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _keep_interpreter(venv: Path) -> None:
+    """Nothing runs a venv's programs, and a plugin's could be called like the interpreter: there is the interpreter alone."""
+    shutil.rmtree(venv / "bin")
+    (venv / "bin").mkdir()
+    (venv / "bin" / "python").symlink_to(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+
+
+def _compile(items: Sequence[Path]) -> None:
     """Bytecode for what has none yet: a worker cannot write it, and would start three times as slowly without."""
     # In a process of its own: to compile what strangers wrote can take all memory. What cannot be compiled is told when used.
     subprocess.run(
-        [sys.executable, "-I", "-S", "-m", "compileall", "-qq", str(venv / "lib")],
+        [sys.executable, "-I", "-S", "-m", "compileall", "-qq", *(str(item) for item in items)],
         check=False,
         timeout=_SECONDS,
         stdin=subprocess.DEVNULL,
