@@ -68,6 +68,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How many workers, processes in which plugins' code runs, live at once; the least recently used one makes place."""
     workers_idle_seconds: int = 300
     """After so many seconds without work a worker is stopped."""
+    workers_cpu_share: float = 0.5
+    """The share of this machine's processors that all workers together may use, where control groups can be made."""
+    allow_unconfined_plugins: bool = False
+    """Whether plugins' code runs although no sandbox works on this machine: it can then read all that the server can."""
     fleet_socket: Path | None = None
     """The socket of the simulated fleet; ``fleet.sock`` in the data folder by default."""
     venv_template: Path | None = None

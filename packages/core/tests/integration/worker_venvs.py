@@ -12,14 +12,19 @@ import sysconfig
 import textwrap
 from pathlib import Path
 
+import stoker_sdk
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher, Hook
 from stoker.plugin_host.quarantine import Kept, Quarantine
-from stoker.plugin_host.unconfined import plan_unconfined
-from stoker.plugin_host.worker import WorkerCode
+from stoker.plugin_host.sandbox.choice import KINDS, Sandbox
+from stoker.plugin_host.worker_code import WorkerCode
 from stoker.plugin_host.workers import Limits, Workers
 from stoker_sdk.context.values import Caller
 
+NEEDED = [
+    *("h11", "click", "uvicorn", "a2wsgi", "websockets", "msgspec", "stevedore", "packaging"),
+    *("flask", "jinja2", "markupsafe", "werkzeug", "blinker", "itsdangerous"),
+]
 CALLER = Caller(kind="user", name="ada", access="operator", permissions=("write",))
 
 
@@ -30,11 +35,10 @@ def venv(folder: Path, module: str, source: str, name: str = "hello", version: s
     packages = Path(
         subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True).strip()
     )
-    with contextlib.suppress(FileExistsError):
-        for file in Path(sysconfig.get_path("purelib")).iterdir():
-            if file.name.startswith("stoker_plugin"):
-                continue
-            (packages / file.name).symlink_to(file)
+    for name in NEEDED:
+        shutil.copytree(Path(sysconfig.get_path("purelib")) / name, packages / name)
+    sdk = Path(stoker_sdk.__file__).parent
+    shutil.copytree(sdk, packages / "stoker_sdk")
     (packages / f"{module}.py").write_text(textwrap.dedent(source))
     info = packages / f"{module}-{version}.dist-info"
     info.mkdir()
@@ -54,19 +58,18 @@ class Forgetful:
 
 
 @contextlib.asynccontextmanager
-async def workers_of(folder: Path, codes: dict[tuple[str, str], WorkerCode], plan=plan_unconfined, **limits):
-    """Workers, their way back, and a dispatcher; all are stopped in the end."""
+async def workers_of(folder: Path, codes: dict[tuple[str, str], WorkerCode], kinds=KINDS, share=0.5, **limits):
+    """Workers, their way back, and a dispatcher; all are stopped in the end, and nothing is left."""
     run = folder / "w"
     back = BackChannel()
-    workers = Workers(
-        Limits(**limits), lambda name, version: codes[name, version], lambda _name, _version, code: plan(run, code), back
-    )
+    sandbox = Sandbox(run, share=share, allow_unconfined=not kinds, kinds=kinds)
+    workers = Workers(Limits(**limits), lambda name, version: codes[name, version], sandbox, back)
     try:
         yield workers, back, Dispatcher(workers, back, Quarantine(Forgetful()))
     finally:
         await workers.close()
+        sandbox.close()
         assert not run.exists() or not [*run.iterdir()]
-        shutil.rmtree(run, ignore_errors=True)
 
 
 def hook(function, point="validate_settings", name="check", deadline=10.0, plugin="hello", version="1.0.0", **more):

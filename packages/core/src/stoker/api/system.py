@@ -17,6 +17,7 @@ from stoker.api.rights import OPEN
 from stoker.services import plugin_openapi
 from stoker.services.context import ServerContext
 from stoker.services.readiness import refuse_unready
+from stoker.services.sandboxes import sandbox_of
 
 
 class Health(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,6 +26,9 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     safe_mode: bool = False
     """Whether it runs no plugin's code, as it was started with ``--safe-mode``; only there if so."""
+    sandbox: str = ""
+    """What plugins' code runs in: ``bubblewrap`` or ``namespaces``; ``unconfined``: in none; ``none``: it does not run, as no
+    sandbox works. Only there when the server knows."""
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -36,7 +40,7 @@ class VersionView(msgspec.Struct, frozen=True):
 @get("/health", opt=OPEN, sync_to_thread=False, security=[{}], responses={403: problems()[403]})
 def health(context: NamedDependency[ServerContext]) -> Health:
     """Whether the server lives; needs no token."""
-    return Health("ok", safe_mode=context.config.safe_mode)
+    return Health("ok", safe_mode=context.config.safe_mode, sandbox=sandbox_of(context))
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,6 +49,9 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str
     safe_mode: bool = False
     """Whether it runs no plugin's code, as it was started with ``--safe-mode``; only there if so."""
+    sandbox: str = ""
+    """What plugins' code runs in: ``bubblewrap`` or ``namespaces``; ``unconfined``: in none; ``none``: it does not run, as no
+    sandbox works. Only there when the server knows."""
 
 
 @get(
@@ -57,7 +64,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
 def ready(context: NamedDependency[ServerContext]) -> Readiness:
     """Whether the server can do its work: database, orchestrator, disk space; needs no token, tells only which fails."""
     refuse_unready(context)
-    return Readiness("ready", safe_mode=context.config.safe_mode)
+    return Readiness("ready", safe_mode=context.config.safe_mode, sandbox=sandbox_of(context))
 
 
 @get("/version", sync_to_thread=False, responses=problems())

@@ -46,7 +46,7 @@ from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.venvs import Venvs
-from stoker.services import plugin_openapi, plugin_registry, plugin_venvs
+from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, sandboxes
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
@@ -218,12 +218,14 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
     """What a server does beside answering; an API process does none of it."""
     config = context.config
     async with serving(config.repositories, config.repository_socket, config.repository_listen):
+        sandboxes.forget(context)
         await orchestrator.recover()
         if context.jobs is not None:
             context.jobs.start()
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
         describing = asyncio.create_task(plugin_openapi.keep(context), name="descriptions of applications")
+        sandbox = asyncio.create_task(sandboxes.look(context), name="sandbox of plugins")
         try:
             async with refreshing(context):
                 yield
@@ -233,6 +235,7 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
             describing.cancel()
             if context.jobs is not None:
                 await context.jobs.close()
+            sandbox.cancel()
             if context.workers is not None:
                 await context.workers.close()
             await orchestrator.close()

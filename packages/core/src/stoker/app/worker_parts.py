@@ -20,10 +20,10 @@ from stoker.errors import NotFoundError, SafeModeError
 from stoker.plugin_host.back import BackChannel
 from stoker.plugin_host.dispatch import Dispatcher
 from stoker.plugin_host.quarantine import Quarantine
+from stoker.plugin_host.sandbox.choice import Sandbox
 from stoker.plugin_host.store import FILES, PluginStore
-from stoker.plugin_host.unconfined import plan_unconfined
 from stoker.plugin_host.venvs import Venvs
-from stoker.plugin_host.worker import Start, WorkerCode
+from stoker.plugin_host.worker_code import WorkerCode
 from stoker.plugin_host.workers import Limits, Workers
 
 
@@ -48,25 +48,24 @@ def worker_parts(
             entry=plugin.code.entry_point,
             bundle=store.folder(name, version),
             memory=plugin.memory,
-            network=network,
+            network=network and bool(plugin.outbound_network),
             api_access=plugin.api_access,
         )
 
-    def plan(_name: str, _version: str, code: WorkerCode) -> Start:
-        return plan_unconfined(config.worker_folder, code)
-
+    sandbox = Sandbox(config.worker_folder, share=config.workers_cpu_share, allow_unconfined=config.allow_unconfined_plugins)
     back = BackChannel()
     limits = Limits(most=config.workers_max, idle_seconds=config.workers_idle_seconds)
-    workers = Workers(limits, code_of, plan, back)
+    workers = Workers(limits, code_of, sandbox, back)
     return workers, back, Dispatcher(workers, back, quarantine)
 
 
 def _plugin(database: Database, name: str, version: str) -> tuple[Plugin, bool]:
-    """What its manifest says, and whether an admin agreed that its code reaches the network."""
+    """What a version brings, and whether an admin lets its code reach the network."""
     table = tables.plugins
+    wanted = select(table.c.manifest, table.c.network_agreed).where(table.c.name == name, table.c.version == version)
     with database.read() as connection:
         refuse_denied(read_denials(connection), name, version)
-        found = connection.execute(select(table).where(table.c.name == name, table.c.version == version)).first()
+        found = connection.execute(wanted).one_or_none()
     if found is None:
         raise NotFoundError(f"plugin {name} {version} is not installed.", remedy="'stoker plugins list' shows those that are.")
     return read_manifest(msgspec.json.decode(found.manifest)), found.network_agreed

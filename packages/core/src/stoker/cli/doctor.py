@@ -89,10 +89,24 @@ def _asked(config: ServerConfig | None) -> Iterator[Check]:
     if client.health().get("safe_mode"):
         remedy = "Start it without --safe-mode (safe_mode in its configuration) when 'stoker plugins doctor' finds nothing more."
         yield warn("safe mode", "no plugin's code runs: their hooks, events and jobs wait", remedy)
+    yield from _sandbox(str(client.health().get("sandbox", "")))
     if config is None:
         nodes = [node["name"] for node in client.nodes() if node.get("status") in ("unreachable", "error")]
         if nodes:
             yield warn("nodes", f"{len(nodes)} do not answer: {output.names(nodes)}", "'stoker nodes refresh NODE' says why.")
+
+
+def _sandbox(kind: str) -> Iterator[Check]:
+    """What plugins' code runs in."""
+    from stoker.services.diagnosis.check import ok, warn  # noqa: PLC0415
+
+    remedy = "Install bubblewrap and allow user namespaces for the server's user; then restart the server."
+    if kind == "unconfined":
+        yield warn("sandbox", "plugins' code runs without one: it can read all that the server can", remedy)
+    elif kind == "none":
+        yield warn("sandbox", "none works on this machine: plugins' code does not run", remedy)
+    elif kind:
+        yield ok("sandbox", f"plugins' code runs in one ({kind})")
 
 
 def _silent(config: ServerConfig | None, error: StokerError) -> Check:

@@ -78,6 +78,8 @@ def list_plugins(as_json: bool) -> None:
         return
     if client.health().get("safe_mode"):
         output.say("The server runs in safe mode: no plugin's code runs.", "yellow")
+    if client.health().get("sandbox") == "unconfined":
+        output.say("Plugins' code runs without a sandbox on this server.", "yellow")
     rows = [
         (
             plugin["name"],

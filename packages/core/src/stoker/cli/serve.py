@@ -36,6 +36,12 @@ _PASSWORD = re.compile(r"(?P<user>postgres[^:/]*://[^:@/?]*):(?P<password>[^@/?]
 @click.option("--tls-cert", metavar="FILE", help="A certificate (PEM); without one a self-signed one is made.")
 @click.option("--tls-key", metavar="FILE", help="Its key (PEM).")
 @click.option("--safe-mode", is_flag=True, default=None, help="Run no plugin's code; everything else works.")
+@click.option(
+    "--allow-unconfined-plugins",
+    is_flag=True,
+    default=None,
+    help="Run plugins' code without a sandbox where none works: it can then read all that the server can.",
+)
 @click.option("--simulated-socket", metavar="PATH", help="Where the simulated fleet listens [DATA/fleet.sock].")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log [info].")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="Lines for people, or JSON for programs [text].")
@@ -50,6 +56,7 @@ def serve(
     tls_cert: str | None,
     tls_key: str | None,
     safe_mode: bool | None,
+    allow_unconfined_plugins: bool | None,
     simulated_socket: str | None,
     log_level: str | None,
     log_format: str | None,
@@ -77,6 +84,7 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "safe_mode": safe_mode,
+        "allow_unconfined_plugins": allow_unconfined_plugins,
         "fleet_socket": simulated_socket,
         "log_level": log_level,
         "log_format": log_format,

@@ -43,7 +43,7 @@ TimeoutStartSec=300
 TimeoutStopSec=30
 KillMode=mixed
 LimitNOFILE=65536
-# The server, and up to four planning processes of planning_memory_bytes each.
+# The server, up to four planning processes of planning_memory_bytes each, and plugins' workers.
 MemoryHigh=4G
 MemoryMax=6G
 
@@ -56,19 +56,18 @@ ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectClock=yes
-ProtectControlGroups=yes
 ProtectHostname=yes
-ProtectKernelLogs=yes
 ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
 LockPersonality=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
+# The sandbox of plugins' code makes namespaces, mounts in them, and its own /proc: that the kernel refuses where anything is
+# mounted over this one (ProtectKernelTunables=, ProtectKernelLogs=, ProtectProc=). Control groups of its own limit that code.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=user mnt pid ipc uts net cgroup
+Delegate=memory cpu pids
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
-SystemCallFilter=@system-service
+SystemCallFilter=@system-service @mount
 
 [Install]
 WantedBy=multi-user.target

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -18,9 +19,11 @@ import msgspec
 from stoker_sdk.worker.protocol import CALL, HELLO, PROTOCOL, STOP, WORKER_SOCKET, Call, Fault, Hello
 
 from stoker.errors import WorkerError
+from stoker.plugin_host.sandbox.start import Start
 from stoker.plugin_host.worker_connections import ProtocolError, WorkerConnections
 from stoker.plugin_host.worker_output import Output, collect
 
+_LOG = logging.getLogger(__name__)
 START_SECONDS: Final = 20.0
 """How long a worker may take until it answers."""
 SPOKEN: Final = frozenset({PROTOCOL})
@@ -30,51 +33,26 @@ _BROKEN: Final = (OSError, EOFError, ProtocolError)
 _LAST_WORDS: Final = 1.0
 
 
-class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is started from."""
-
-    python: Path
-    """The interpreter of the plugin version's venv."""
-    entry: str
-    """The name of its entry point."""
-    bundle: Path | None = None
-    """The folder of its unpacked bundle."""
-    memory: int = 256
-    """MiB that it may use."""
-    network: bool = False
-    """Whether it may reach the network: it says that it must, and an admin agreed."""
-    api_access: str = ""
-    """The highest access level with which its code may use the server's API; empty: none."""
-
-
-class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker's process is started."""
-
-    command: list[str]
-    folder: Path
-    """Its private folder, which goes with it."""
-    user: int | None = None
-    """The user that it runs as, where that is another than the server's."""
-
-
 class Worker:
     """One running worker; made by :func:`start`."""
 
-    def __init__(self, plugin: str, version: str, folder: Path, process: asyncio.subprocess.Process, output: Output) -> None:
+    def __init__(self, plugin: str, version: str, start: Start, process: asyncio.subprocess.Process, output: Output) -> None:
         """Take a process that was started."""
         self.plugin = plugin
         self.version = version
-        self.socket = folder / WORKER_SOCKET
+        self.socket = start.folder / WORKER_SOCKET
         self.hello = Hello(protocols=[], plugin=plugin, version=version, sdk="")
         self.leaving = asyncio.Event()
         """Set when it shall go: streams end and tell their clients to come again."""
         self.gone = asyncio.Event()
         """Set when its process has ended and nothing of it is left."""
-        self._folder = folder
+        self.start = start
         self._process = process
         self._output = output
         self._connections = WorkerConnections(self.socket)
         self._ended: tuple[str, str] | None = None
+        self._first: int | None = None
+        self._out_of_memory = False
         self.following: asyncio.Task[None] | None = None
         """Who clears up behind it."""
         self._following = asyncio.create_task(self._follow(), name=f"worker of {plugin} {version}")
@@ -127,6 +105,7 @@ class Worker:
                 fault = msgspec.json.decode(body, type=Fault)
                 raise self._error("start", f"its code cannot be loaded: {fault.message}", fault.traceback)
             self.hello = msgspec.json.decode(body, type=Hello)
+            self._first = _child(self._process.pid) if self.start.confined else None
         except TimeoutError as error:
             raise self._error("start", f"its code was not loaded in {START_SECONDS:g} seconds", self._output.tail()) from error
         except msgspec.DecodeError as error:
@@ -157,23 +136,43 @@ class Worker:
         """End it at once, with everything that it started; what is being asked of it fails with this reason."""
         if self._ended is None:
             self._ended = (reason, what)
+        self._end_processes()
+
+    def _end_processes(self) -> None:
+        """In a sandbox the end of its first process is the end of all; a control group knows all; else somebody tends them."""
+        if self.start.group is not None:
+            self.start.group.kill()
         if self._process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                if self.start.tended:
+                    self._process.terminate()
+                else:
+                    os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _follow(self) -> None:
         """See the process to its end, and clear up behind it."""
         assert self._process.stdout is not None
         reading = asyncio.create_task(collect(self._process.stdout, self._output))
         await self._process.wait()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it forked
+        self._out_of_memory = self.start.group is not None and self.start.group.ran_out_of_memory()
+        await self._nothing_left()
         await asyncio.wait([reading], timeout=_LAST_WORDS)
         reading.cancel()
         self._connections.close()
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self.start.folder, ignore_errors=True)
         self.leaving.set()
         self.gone.set()
+
+    async def _nothing_left(self) -> None:
+        """Wait until the processes in its sandbox or control group are gone."""
+        for _ in range(200):
+            if self.start.group is not None:
+                self.start.group.kill()
+            alive = self._first is not None and _lives(self._first)
+            if not alive and (self.start.group is None or self.start.group.remove()):
+                return
+            await asyncio.sleep(0.01)
+        _LOG.warning("processes of plugin %s %s do not end", self.plugin, self.version, extra={"plugin": self.plugin})
 
     async def _explain(self, error: BaseException, *, starting: bool = False) -> WorkerError:
         """Why an answer did not come."""
@@ -191,6 +190,8 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * _LAST_WORDS):
                 await self.gone.wait()
+        if self._out_of_memory:
+            return self._error("memory", f"it used more than its {self.start.memory} MiB of memory; its process was ended")
         how = _how(self._process.returncode)
         return self._error("start" if starting else "died", f"its process ended ({how})", self._output.tail())
 
@@ -208,6 +209,20 @@ def _how(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
+
+
+def _child(process: int) -> int | None:
+    """The first process in a sandbox: its end is the end of all that are in it."""
+    with suppress(OSError, ValueError):
+        return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
+    return None
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 async def start(plugin: str, version: str, plan: Start, output: Output) -> Worker:
@@ -230,7 +245,7 @@ async def start(plugin: str, version: str, plan: Start, output: Output) -> Worke
             env={},
             cwd="/" if sys.platform != "win32" else None,
         )
-    made = Worker(plugin, version, plan.folder, process, output)
+    made = Worker(plugin, version, plan, process, output)
     try:
         await made.greet()
     except BaseException:

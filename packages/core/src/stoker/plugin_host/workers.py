@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import msgspec
 
 from stoker.errors import WorkerError
 from stoker.plugin_host.back import BackChannel
-from stoker.plugin_host.worker import Start, Worker, WorkerCode, start
+from stoker.plugin_host.sandbox.start import Start
+from stoker.plugin_host.worker import Worker, start
+from stoker.plugin_host.worker_code import WorkerCode
 from stoker.plugin_host.worker_output import Outputs
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +35,31 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After so many seconds without work one is stopped."""
     wait_seconds: float = 30
     """How long somebody waits for a place."""
+
+
+class Confining(Protocol):
+    """What says how workers are started."""
+
+    @property
+    def why(self) -> Mapping[str, str]:
+        """Why sandboxes that do not work do not."""
+        ...
+
+    def find(self) -> str:
+        """What works here."""
+        ...
+
+    def close(self) -> None:
+        """Delete what all workers shared."""
+        ...
+
+    def plan(self, plugin: str, version: str, code: WorkerCode) -> Start:
+        """How one is started. Raises StokerError: not at all."""
+        ...
+
+    def finished(self, start: Start) -> None:
+        """Nothing of it is left."""
+        ...
 
 
 class Slot:
@@ -55,14 +84,14 @@ class Workers:
         self,
         limits: Limits,
         code_of: CodeOf,
-        plan: Callable[[str, str, WorkerCode], Start],
+        sandbox: Confining,
         back: BackChannel,
     ) -> None:
         """Take what says how one is started; nothing is started yet."""
         self.limits = limits
         self.outputs = Outputs()
         self._code_of = code_of
-        self._plan = plan
+        self.sandbox = sandbox
         self._back = back
         self._slots: dict[tuple[str, str], Slot] = {}
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
@@ -97,6 +126,7 @@ class Workers:
             if not waiter.done():
                 waiter.set_result(None)
         await asyncio.gather(*(self._end(slot, 0) for slot in [*self._slots.values()]))
+        await asyncio.to_thread(self.sandbox.close)
 
     def alive(self) -> list[Worker]:
         """Those that run now."""
@@ -174,7 +204,8 @@ class Workers:
         begun = time.monotonic()
         try:
             code = await asyncio.to_thread(self._code_of, plugin, version)
-            plan = await asyncio.to_thread(self._plan, plugin, version, code)
+            plan = await asyncio.to_thread(self.sandbox.plan, plugin, version, code)
+            closing.callback(self._clear_up, plan)
             back = self._back.serving(plugin, version, plan.folder, api_access=code.api_access, user=plan.user)
             await closing.enter_async_context(back)
             worker = await start(plugin, version, plan, self.outputs.of(plugin, version))
@@ -193,6 +224,12 @@ class Workers:
         await worker.gone.wait()
         await closing.aclose()
         self._forget(slot)
+
+    def _clear_up(self, plan: Start) -> None:
+        if plan.group is not None:
+            plan.group.remove()
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        self.sandbox.finished(plan)
 
     def _forget(self, slot: Slot) -> None:
         if self._slots.get((slot.plugin, slot.version)) is slot:

@@ -25,6 +25,7 @@ _PROGRAMS: Final = {
     "apt-ftparchive": ("apt-utils", "makes the index of Debian repositories"),
     "createrepo_c": ("createrepo-c", "makes the index of RPM repositories"),
     "rpm": ("rpm", "looks into RPM packages"),
+    "bwrap": ("bubblewrap", "is the sandbox of plugins' code"),
     "ssh": ("openssh-client", "lets people look at nodes as the server does"),
 }
 """Programs, the packages that bring them, and what they are for."""
