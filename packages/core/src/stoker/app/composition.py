@@ -46,7 +46,7 @@ from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.venvs import Venvs
-from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, sandboxes
+from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, record_operations, sandboxes
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.host_keys import HostKeys
@@ -129,6 +129,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     ensure_default(context)
     remake(context)
     plugin_registry.follow(database, context.registry)
+    record_operations.register(context, back)
     return context
 
 

@@ -20,10 +20,8 @@ from sqlalchemy import (
     cast,
     delete,
     func,
-    insert,
     literal_column,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -61,7 +59,10 @@ def watch(connection: Connection) -> None:
     for kind, table in _OBJECTS.items():
         also = ""
         if kind == "environment":
-            also = "".join(f"; DELETE FROM {name} WHERE environment_id = OLD.id" for name in ("plugin_records", "record_collections"))
+            also = (
+                "; DELETE FROM plugin_records WHERE environment_id = OLD.id"
+                "; DELETE FROM record_collections WHERE environment_id = OLD.id"
+            )
         body = f"DELETE FROM plugin_records WHERE key = OLD.id AND key_of = '{kind}'{also}"  # noqa: S608  ours
         for statement in trigger(dialect, f"stoker_records_{table}", table, "DELETE", "", body):
             connection.exec_driver_sql(statement)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     false,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from stoker.db import job_tables, shared
 

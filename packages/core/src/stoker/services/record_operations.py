@@ -44,7 +44,9 @@ def register(context: ServerContext, back: BackChannel) -> None:
             try:
                 asked = msgspec.json.decode(body, type=kind)
             except msgspec.DecodeError as error:
-                raise InvalidInputError(f"this is not what the operation wants: {error}.", remedy="Use what the SDK gives.") from error
+                raise InvalidInputError(
+                    f"this is not what the operation wants: {error}.", remedy="Use what the SDK gives."
+                ) from error
             shelf = Shelf(context, scope.plugin, scope.version, scope.environment_id)
             return msgspec.json.encode(await asyncio.to_thread(work, shelf, asked))
 

@@ -106,7 +106,7 @@ def declared(manifest: str) -> dict[str, Declared]:
         if document.get("point") == "records":
             collection = read_contribution(document)
             assert isinstance(collection, Collection)
-            found[collection.name] = Declared(collection, compile_schema(dict(collection.json_schema)))  # type: ignore[arg-type]
+            found[collection.name] = Declared(collection, compile_schema(dict(collection.json_schema)))
     return found
 
 
@@ -163,7 +163,9 @@ class Shelf:
                 documents = rows.count(connection, place, row.generation) + len(changed.keys() - present.keys())
                 if documents > declaration.collection.max_documents:
                     most = declaration.collection.max_documents
-                    raise self._refused("limit", collection, f"it may have {most} documents.", "Delete some, or raise max_documents.")
+                    raise self._refused(
+                        "limit", collection, f"it may have {most} documents.", "Delete some, or raise max_documents."
+                    )
             counter = row.counter + 1
             written = [(key, data.decode(), counter) for key, data in sorted(changed.items())]
             rows.write(connection, place, row.generation, written, key_of=declaration.collection.key_of)
@@ -215,7 +217,9 @@ class Shelf:
         known = declared(str(find_plugin(connection, self._plugin, self._version).manifest))
         if collection not in known:
             names = ", ".join(sorted(known)) or "none"
-            raise self._refused("unknown", collection, f"it is not declared; there are: {names}.", "Contribute a records.Collection.")
+            raise self._refused(
+                "unknown", collection, f"it is not declared; there are: {names}.", "Contribute a records.Collection."
+            )
         return known[collection]
 
     def _refused(self, reason: Reason, collection: str, detail: str, remedy: str) -> RecordsRefusedError:
@@ -233,9 +237,13 @@ class Shelf:
     def _check_where(self, collection: str, where: Mapping[str, object]) -> None:
         for path, value in where.items():
             if not FIELD.fullmatch(path):
-                raise self._refused("shape", collection, f"{path[:80]!r} is not a field.", "Write a dotted path, e.g. location.rack.")
+                raise self._refused(
+                    "shape", collection, f"{path[:80]!r} is not a field.", "Write a dotted path, e.g. location.rack."
+                )
             if not isinstance(value, str | int | float | bool | None):
-                raise self._refused("shape", collection, f"{path} is compared with a list or map.", "Compare with a single value.")
+                raise self._refused(
+                    "shape", collection, f"{path} is compared with a list or map.", "Compare with a single value."
+                )
 
     def _check_documents(self, collection: str, declaration: Declared, texts: Mapping[str, bytes]) -> None:
         most = declaration.collection.max_bytes
@@ -251,13 +259,18 @@ class Shelf:
                 place = ".".join(str(step) for step in fault.instance_path) or "the document"
                 rule = "/".join(str(step) for step in fault.schema_path)
                 raise self._refused(
-                    "shape", collection, f"the document {key!r} does not fit its schema: {place} breaks {rule}.", "Mend the document."
+                    "shape",
+                    collection,
+                    f"the document {key!r} does not fit its schema: {place} breaks {rule}.",
+                    "Mend the document.",
                 )
             if "\\u0000" in data.decode():
                 raise self._refused("shape", collection, f"the document {key!r} has a null character.", "Leave it out.")
 
     def _check_revisions(self, collection: str, present: Mapping[str, Row[Any]], revisions: Mapping[str, int]) -> None:
-        other = [key for key, revision in sorted(revisions.items()) if (present[key].revision if key in present else 0) != revision]
+        other = [
+            key for key, revision in sorted(revisions.items()) if (present[key].revision if key in present else 0) != revision
+        ]
         if other:
             shown = ", ".join(repr(key) for key in other[:_SHOWN])
             raise self._refused(
