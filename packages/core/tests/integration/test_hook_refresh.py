@@ -19,8 +19,8 @@ from stoker.db.changes import state_of
 from stoker.db.serializer_hooks import settle
 from stoker.domain.access import AccessLevel
 from stoker.domain.actor import Actor, acting_as
-from stoker.errors import StokerError
-from stoker.services import deployments, environments, ext, hook_answers, node_lists, nodes, refresh_work
+from stoker.errors import HookFailedError, StokerError
+from stoker.services import deployments, environments, ext, hook_answers, hook_views, node_lists, nodes, refresh_work
 from stoker.services import refresh as refreshing
 from stoker.services.refresh import Refresher
 from stoker.services.windows import Window
@@ -67,13 +67,16 @@ class House:
     def restart(self) -> None:
         self.refresher = Refresher(self.database, self.call)
 
-    async def call(self, called, arguments, *, environment, caller, settings):
+    async def call(self, called, arguments, *, environment, caller, settings, accept):
         objects = msgspec.json.decode(arguments["objects"])
         self.calls.append((f"{called.plugin}.{called.name}", objects, settings))
         if (slow := self.on_call(called.name)) is not None:
             await slow
         given = {item["id"]: self.answer(called.name, item) for item in objects}
-        return json.dumps({key: value for key, value in given.items() if value is not None}).encode()
+        answer = json.dumps({key: value for key, value in given.items() if value is not None}).encode()
+        if wrong := accept(answer):
+            raise HookFailedError(called.plugin, called.label, "shape", wrong)
+        return answer
 
     def install(self, *contributions, name: str = "inventory", version: str = "1.0.0") -> None:
         manifest = msgspec.json.encode(to_manifest(Plugin(name=name, version=version, title="t", contributions=contributions)))
@@ -360,10 +363,12 @@ def test_data_that_do_not_fit_are_never_shown(house: House, given: object, reaso
     house.enable()
     house.answer = lambda _name, item: given if item["id"] == "n0" else {"of": "fits"}
     house.fresh()
-    assert house.shown("n0") == (None, {"inventory.labels": "stale"}) or house.shown("n0")[0] is None
+    assert house.shown("n0") == (None, {"inventory.labels": "pending"})
     assert house.shown("n1")[0] == {"inventory": {"labels": {"of": "fits"}}}
     with house.database.read() as connection:
-        assert connection.execute(select(tables.serializer_hooks.c.reason)).scalar() == reason
+        assert connection.execute(select(tables.serializer_hooks.c.reason)).scalar().endswith(f"labels: {reason}")
+    (view,) = hook_views.list_hooks(house.context, "prod")
+    assert (view.state, view.failures, view.next_try is None) == ("pending", 1, False)
 
 
 def test_data_that_live_for_a_time_are_made_anew(house: House) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, changes, choose, complete, drift, enabling, environment_files, output, overrides
+from stoker.cli import asking, changes, choose, complete, drift, enabling, environment_files, output, overrides, serializer_hooks
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -35,6 +35,7 @@ for _command in (
     drift.drift,
     *_FILES,
     changes.watch_environment,
+    serializer_hooks.list_hooks,
 ):
     env.add_command(_command)
 
@@ -127,7 +128,8 @@ def show(environment: str, as_json: bool) -> None:
         output.write_json({**found, "plugins": plugins, "roles": roles, "nodes": nodes})
         return
     made = output.when(found.get("created_at"))
-    output.pairs([("name", found["name"]), ("id", found["id"]), ("release", found.get("release")), ("made", made)])
+    added = serializer_hooks.rows_of(found.get("ext"), found.get("ext_state"))
+    output.pairs([("name", found["name"]), ("id", found["id"]), ("release", found.get("release")), ("made", made), *added])
     if found.get("pending"):
         output.say(f"changes pending: {found['pending']}", "yellow")
     output.say("\nPlugins", "bold")

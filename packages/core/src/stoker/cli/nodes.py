@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from stoker.cli import changes, complete, many_nodes, output
+from stoker.cli import changes, complete, many_nodes, output, serializer_hooks
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NodeError
@@ -263,5 +263,6 @@ def _show(node: NodeDocument) -> None:
                     f"{nic.get('name')} {' '.join(cast('list[str]', nic.get('addresses') or []))}".rstrip() for nic in nics
                 ),
             ),
+            *serializer_hooks.rows_of(node.get("ext"), node.get("ext_state")),
         ]
     )

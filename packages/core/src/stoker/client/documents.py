@@ -126,6 +126,8 @@ class EnvironmentDocument(TypedDict, total=False):
     plugins: list[EnabledPluginDocument]
     nodes: int
     pending: str
+    ext: dict[str, dict[str, object]]
+    ext_state: dict[str, str]
 
 
 class OverrideDocument(TypedDict, total=False):
@@ -173,6 +175,10 @@ class NodeDocument(TypedDict, total=False):
     facts: dict[str, object]
     facts_at: float | None
     removing: bool
+    ext: dict[str, dict[str, object]]
+    """What plugins add: plugin -> hook -> data."""
+    ext_state: dict[str, str]
+    """``PLUGIN.HOOK`` -> ``pending`` or ``stale``."""
     warning: dict[str, str]
     """When it was added: ``detail`` and ``remedy`` of why it could not be reached."""
 
@@ -347,6 +353,8 @@ class DeploymentDocument(TypedDict, total=False):
     retry_of: str | None
     counts: dict[str, int]
     nodes: list[DeploymentNodeDocument]
+    ext: dict[str, dict[str, object]]
+    ext_state: dict[str, str]
     unknowns: list[dict[str, object]]
     failures: list[FailureDocument]
 

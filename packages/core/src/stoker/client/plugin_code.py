@@ -24,8 +24,26 @@ class QuarantineDocument(TypedDict, total=False):
     traceback: str
 
 
+class SerializerHookDocument(TypedDict, total=False):
+    """A hook that adds data to objects of an environment."""
+
+    plugin: str
+    name: str
+    target: str
+    state: str
+    published_at: float | None
+    failures: int
+    reason: str
+    next_try: float | None
+    time_to_live: float
+
+
 class PluginCodeRequests(Requests):
     """What can be asked about the code of plugins."""
+
+    def serializer_hooks(self, environment: str) -> list[SerializerHookDocument]:
+        """Hooks that add data to objects of an environment, and how fresh the data are."""
+        return self._many(SerializerHookDocument, f"/api/environments/{_q(environment)}/serializer-hooks")
 
     def quarantine(self, plugin: str = "", environment: str = "") -> list[QuarantineDocument]:
         """Hooks in quarantine."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, insert, inspect, select
+from sqlalchemy import Connection, Row, and_, delete, insert, inspect, literal, or_, select
 
-from stoker.db import changes
+from stoker.db import changes, tables
 from stoker.db.sql_texts import NOW, OBJECT
 from stoker.db.tables import refresh_queue as queue
 from stoker.domain.serializer_hook import INPUTS, NEW
@@ -154,3 +154,21 @@ def add_hook(connection: Connection, environment_id: str, plugin: str, name: str
 def done(connection: Connection, last: int, *, keep: Sequence[int] = ()) -> None:
     """Take off the queue what was there at one moment: everything up to a row, but for some."""
     connection.execute(delete(queue).where(queue.c.id <= last, queue.c.id.not_in(keep)))
+
+
+def hooks_that_wait(connection: Connection, environment_id: str) -> set[tuple[str, str]]:
+    """Plugin and name of those of an environment's hooks for which something waits."""
+    hooks = tables.serializer_hooks
+    either = or_(
+        and_(queue.c.kind == "hook", queue.c.plugin == hooks.c.plugin, queue.c.name == hooks.c.name),
+        and_(queue.c.kind == "plugin", queue.c.plugin == hooks.c.plugin),
+        and_(
+            queue.c.kind == "record",
+            queue.c.plugin == hooks.c.plugin,
+            hooks.c.records.contains(literal(",").concat(queue.c.name).concat(",")),
+        ),
+        and_(queue.c.kind == hooks.c.target, queue.c.inputs.bitwise_and(hooks.c.inputs) != 0),
+    )
+    joined = queue.join(hooks, and_(hooks.c.environment_id == queue.c.environment_id, either))
+    query = select(hooks.c.plugin, hooks.c.name).select_from(joined).where(queue.c.environment_id == environment_id).distinct()
+    return {(row.plugin, row.name) for row in connection.execute(query)}

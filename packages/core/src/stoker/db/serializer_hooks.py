@@ -86,6 +86,11 @@ def hooks_of(connection: Connection, environment_id: str, plugin: str = "") -> S
     return connection.execute(query).all()
 
 
+def call_again(connection: Connection, plugin: str) -> None:
+    """Let a plugin's hooks be called without waiting for the end of a pause."""
+    connection.execute(update(hooks).where(hooks.c.plugin == plugin).values(not_before=0.0))
+
+
 def _take_away(connection: Connection, environment_id: str, plugin: str, names: Collection[str]) -> None:
     """Take away what hooks have added to the objects of an environment."""
     mine = connection.execute(

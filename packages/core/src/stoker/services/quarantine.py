@@ -16,6 +16,7 @@ from stoker.db import tables
 from stoker.db.database import Database
 from stoker.db.environments import find_environment
 from stoker.db.quarantine import drop_quarantined, read_quarantined, write_quarantined
+from stoker.db.serializer_hooks import call_again
 from stoker.domain import actor
 from stoker.domain.actor import SYSTEM
 from stoker.errors import ForbiddenError, NotFoundError
@@ -110,6 +111,7 @@ def rearm(context: ServerContext, plugin: str, *, hook: str = "", environment: s
         for row in rows:
             kept = _kept(row)
             drop_quarantined(connection, _key(kept.guarded))
+            call_again(connection, kept.guarded.plugin)
             _tell(connection, "hook.rearm", kept.guarded, kept.state)
     forget(context, {_kept(row).guarded for row in rows})
     return views

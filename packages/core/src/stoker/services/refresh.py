@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from stoker_sdk.context.values import Caller, Environment
 
 from stoker.db.database import Database
-from stoker.errors import StokerError
+from stoker.errors import HookFailedError, InvalidInputError, StokerError
 from stoker.plugin_host.dispatch import BACKGROUND_CALLER, Hook
 from stoker.services import refresh_work as work
 from stoker.services.context import ServerContext
@@ -51,6 +51,7 @@ class HookCall(Protocol):
         environment: Environment | None,
         caller: Caller,
         settings: Mapping[str, object],
+        accept: Callable[[bytes], str] | None = None,
     ) -> bytes:
         """Call a hook."""
         ...
@@ -215,10 +216,29 @@ class Refresher:
             function=declared.call,
             deadline=declared.deadline,
         )
-        answer = await self._call(
-            hook, {"objects": encoded}, environment=given.environment, caller=BACKGROUND_CALLER, settings=given.settings
-        )
-        return await asyncio.to_thread(judge, given.manifest, key.name, objects, answer)
+        judged: list[Judged] = []
+
+        def accept(answer: bytes) -> str:
+            try:
+                judged.append(judge(given.manifest, key.name, objects, answer))
+            except InvalidInputError as error:
+                return error.detail
+            return judged[0].fault
+
+        try:
+            await self._call(
+                hook,
+                {"objects": encoded},
+                environment=given.environment,
+                caller=BACKGROUND_CALLER,
+                settings=given.settings,
+                accept=accept,
+            )
+        except HookFailedError as error:
+            if not judged:
+                raise
+            return Judged(judged[0].fragments, error.detail)  # what does fit, of other objects, is stored
+        return judged[0]
 
     def _encode(self, given: HookCallInput, objects: Sequence[str]) -> bytes:
         with self._database.read() as connection:
