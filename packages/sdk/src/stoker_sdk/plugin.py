@@ -108,7 +108,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                     )
         if not LEAST_MEMORY <= self.memory <= MOST_MEMORY:
             message = f"{self.memory} is not a size of memory."
-            yield Finding(rule="X004", field="memory", message=message, remedy=f"Give MiB from {LEAST_MEMORY} to {MOST_MEMORY}.")
+            yield Finding(rule="X008", field="memory", message=message, remedy=f"Give MiB from {LEAST_MEMORY} to {MOST_MEMORY}.")
         yield from check_requirements(self.releases, "releases", "web-cluster>=1,<2")
         yield from check_requirements(self.operating_systems, "operating_systems", "debian>=12")
         if not self.title.strip():

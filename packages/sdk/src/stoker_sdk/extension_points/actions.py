@@ -62,10 +62,10 @@ class Action(Contribution, frozen=True, kw_only=True, tag="actions"):
         if not self.title.strip():
             yield Finding(rule="X060", field="title", message="There is no title.", remedy="Say in a few words what it does.")
         if self.deadline <= 0:
-            yield Finding(rule="X002", field="deadline", message="it is not above 0.", remedy="Give seconds above 0.")
+            yield Finding(rule="X007", field="deadline", message="it is not above 0.", remedy="Give seconds above 0.")
         yield from _check_form(self.form)
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
 def _check_form(form: Mapping[str, object]) -> Iterable[Finding]:

@@ -51,7 +51,7 @@ class BeforePlan(Contribution, frozen=True, kw_only=True, tag="before_plan"):
         if not self.points:
             yield Finding(rule="X050", field="points", message="it may fill nothing.", remedy="Name a class of contributions.")
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Give nothing in the function.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Give nothing in the function.")
 
 
 POINT = ExtensionPoint(name="before_plan", combines="slot", contributions=(BeforePlan,), needs_code=True)

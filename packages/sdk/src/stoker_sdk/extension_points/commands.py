@@ -69,7 +69,7 @@ class Command(Contribution, frozen=True, kw_only=True, tag="commands"):
         if not self.path.startswith("/"):
             yield Finding(rule="X010", field="path", message="it is not a path.", remedy="Write e.g. /labels/{node}.")
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
 POINT = ExtensionPoint(name="commands", combines="slot", contributions=(Command,), scope="server")

@@ -70,7 +70,7 @@ class EventHandler(Contribution, frozen=True, kw_only=True, tag="events"):
                     remedy=f"{did_you_mean(event, EVENTS)}There are: {', '.join(EVENTS)}.",
                 )
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Look at the event in the function.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Look at the event in the function.")
 
 
 POINT = ExtensionPoint(name="events", combines="slot", contributions=(EventHandler,), needs_code=True)

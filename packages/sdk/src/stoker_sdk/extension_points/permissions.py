@@ -33,7 +33,7 @@ class Permission(Contribution, frozen=True, kw_only=True, tag="permissions"):
         if not self.title.strip():
             yield Finding(rule="X060", field="title", message="There is no title.", remedy="Say in a few words what it allows.")
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
 POINT = ExtensionPoint(name="permissions", combines="slot", contributions=(Permission,), scope="server")

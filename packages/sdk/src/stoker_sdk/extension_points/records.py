@@ -87,7 +87,7 @@ class Collection(Contribution, frozen=True, kw_only=True, tag="records"):
         if self.max_bytes <= 0 or self.max_documents <= 0:
             yield Finding(rule="X023", field="max_bytes", message="a limit is not above 0.", remedy="Give numbers above 0.")
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
 MAX_INDEX: Final = 200

@@ -85,7 +85,7 @@ class RestApi(Contribution, frozen=True, kw_only=True, tag="rest_api"):
                 remedy=f"Give seconds above 0, at most {MAX_TIMEOUT}.",
             )
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave 'when' out.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
 MAX_TIMEOUT: Final = 600

@@ -81,7 +81,7 @@ class SerializerHook(Contribution, frozen=True, kw_only=True, tag="serializer_ho
                 remedy=f"Give at least {LEAST_TIME_TO_LIVE}, or 0 for data that change with what they depend on alone.",
             )
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Leave objects out in the function.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave objects out in the function.")
 
 
 LEAST_TIME_TO_LIVE: Final = 10

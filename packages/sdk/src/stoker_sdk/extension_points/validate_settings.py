@@ -33,7 +33,7 @@ class ValidateSettings(Contribution, frozen=True, kw_only=True, tag="validate_se
         yield from check_code(self.call, "call")
         yield from check_deadline(self.deadline)
         if self.when is not None:
-            yield Finding(rule="X003", field="when", message="it has no condition.", remedy="Decide in the function.")
+            yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Decide in the function.")
 
 
 POINT = ExtensionPoint(name="validate_settings", combines="slot", contributions=(ValidateSettings,), needs_code=True)

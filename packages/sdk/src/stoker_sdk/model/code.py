@@ -33,7 +33,7 @@ def check_code(reference: str, field: str) -> Iterable[Finding]:
     """A reference to code, as a manifest has it."""
     if not CODE.fullmatch(reference):
         yield Finding(
-            rule="X001",
+            rule="X005",
             field=field,
             message=f"{reference[:80]!r} names no function.",
             remedy="Write code(FUNCTION), or module:name with a name at the top level of the module.",
@@ -44,7 +44,7 @@ def check_deadline(seconds: float, field: str = "deadline") -> Iterable[Finding]
     """How long code may take."""
     if not 0 < seconds <= MAX_DEADLINE:
         yield Finding(
-            rule="X002",
+            rule="X007",
             field=field,
             message=f"{seconds:g} is not a deadline.",
             remedy=f"Give seconds above 0, at most {MAX_DEADLINE}; longer work is an action.",
