@@ -118,6 +118,7 @@ _MAY_CHANGE_NOTHING = (
     "PUT /api/environments/[^/]+/nodes/[^/]+",
     "POST /api/environments/[^/]+/nodes:(un)?assign",
     "POST /api/plugins",
+    "POST /api/environments/[^/]+/plugin-(upgrades|rollbacks)",
 )
 """Requests that succeed without a change where everything is as they want it already; tests of their own look at the others."""
 

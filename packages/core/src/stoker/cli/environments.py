@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import asking, changes, choose, complete, drift, enabling, environment_files, output, overrides, serializer_hooks
+from stoker.cli import (
+    asking,
+    changes,
+    choose,
+    complete,
+    drift,
+    enabling,
+    environment_files,
+    output,
+    overrides,
+    plugin_upgrades,
+    serializer_hooks,
+)
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -36,6 +48,7 @@ for _command in (
     *_FILES,
     changes.watch_environment,
     serializer_hooks.list_hooks,
+    plugin_upgrades.plugin,
 ):
     env.add_command(_command)
 

@@ -60,6 +60,11 @@ def write_json(document: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
+def compact(value: object) -> str:
+    """A value as JSON on one line."""
+    return msgspec.json.encode(value).decode()
+
+
 def write_items(items: Sequence[object]) -> None:
     """A listing in the API's shape."""
     write_json({"items": items})

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Final, TypedDict
 
+from stoker.client.documents import FindingDocument
 from stoker.client.requests import Requests
 from stoker.client.requests import part_of_path as _q
+
+UPGRADE_SECONDS: Final = 3600
+"""How long is waited for records to be migrated."""
 
 
 class DefaultDocument(TypedDict, total=False):
@@ -28,6 +32,38 @@ class DenialDocument(TypedDict, total=False):
     at: float
     built_in: bool
     installed: list[str]
+
+
+class ContributionChangeDocument(TypedDict, total=False):
+    """A contribution that two versions of a plugin do not have alike."""
+
+    kind: str
+    point: str
+    label: str
+    fields: list[str]
+
+
+class SettingChangeDocument(TypedDict, total=False):
+    """A setting that is not what it was."""
+
+    kind: str
+    setting: str
+    before: object
+    after: object
+    reason: str
+
+
+class UpgradeDocument(TypedDict, total=False):
+    """What another version of a plugin changes in an environment."""
+
+    environment: str
+    plugin: str
+    before: str
+    after: str
+    dry_run: bool
+    contributions: list[ContributionChangeDocument]
+    settings: list[SettingChangeDocument]
+    problems: list[FindingDocument]
 
 
 class PluginLifecycleRequests(Requests):
@@ -57,3 +93,17 @@ class PluginLifecycleRequests(Requests):
     def allow_plugin(self, name: str, versions: str) -> None:
         """Take a denial back."""
         self._send("DELETE", f"/api/plugin-denials/{_q(name)}", query={"versions": versions})
+
+    def upgrade_plugin(
+        self, environment: str, plugin: str, version: str = "", *, drop_settings: bool = False, dry_run: bool = False
+    ) -> UpgradeDocument:
+        """Give an environment another version of a plugin; the server's default one if none is named."""
+        body = {"plugin": plugin, "version": version, "drop_settings": drop_settings, "dry_run": dry_run}
+        path = f"/api/environments/{_q(environment)}/plugin-upgrades"
+        return self._one(UpgradeDocument, "POST", path, body=body, timeout=UPGRADE_SECONDS)
+
+    def roll_plugin_back(self, environment: str, plugin: str, *, dry_run: bool = False) -> UpgradeDocument:
+        """Go back to the version of a plugin that an environment had before."""
+        body = {"plugin": plugin, "dry_run": dry_run}
+        path = f"/api/environments/{_q(environment)}/plugin-rollbacks"
+        return self._one(UpgradeDocument, "POST", path, body=body, timeout=UPGRADE_SECONDS)

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
 
 from stoker.db import tables
+from stoker.db.plugin_history import forget_history
 from stoker.db.plugins import role_names
 from stoker.db.quarantine import drop_quarantined
 from stoker.db.serializer_hooks import settle
@@ -78,6 +79,7 @@ def drop_plugin(connection: Connection, environment_id: str, plugin: str) -> Non
     connection.execute(delete(used).where(used.c.environment_id == environment_id, used.c.plugin == plugin))
     connection.execute(delete(secrets).where(secrets.c.environment_id == environment_id, secrets.c.plugin == plugin))
     drop_quarantined(connection, {"environment_id": environment_id, "plugin": plugin})
+    forget_history(connection, environment_id, plugin)
     settle(connection, environment_id, plugin)
     known = {name for row in enabled_plugins(connection, environment_id) for name in role_names(row.manifest)}
     members = select(nodes.c.id).where(nodes.c.environment_id == environment_id)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, update
+from sqlalchemy import Connection, Row, insert, update
 from stoker_sdk.model.finding import Finding
 
 from stoker.db import tables
@@ -21,9 +21,10 @@ from stoker.db.environments import (
     refuse_while_deploying,
 )
 from stoker.db.plugin_denials import read_denials
-from stoker.db.plugins import find_plugin
+from stoker.db.plugin_history import forget_since, remember
+from stoker.db.plugins import default_version, find_plugin
 from stoker.db.serializer_hooks import settle
-from stoker.domain import settings
+from stoker.domain import actor, settings
 from stoker.domain.plugin_denial import refuse_denied
 from stoker.domain.settings import Document
 from stoker.domain.snapshot import PluginInput
@@ -100,6 +101,7 @@ def enable(
     given: Document | None = None,
     *,
     if_match: str = "",
+    returning_to: int = 0,
 ) -> EnabledPluginView:
     """Enable a plugin, or change its version or settings; refused as a whole if anything clashes.
 
@@ -110,6 +112,7 @@ def enable(
         version: which one; the one it has, or the server's default one, if not given.
         given: the whole settings document; the one it has if not given.
         if_match: the state for which this is an edit, as a tag in quotes; empty for any.
+        returning_to: what it returns to, as the history of its versions numbers it.
 
     Raises:
         NotFoundError: environment, plugin or version is not there.
@@ -119,27 +122,63 @@ def enable(
         OutdatedEditError: it is in another state than ``if_match`` names.
     """
     for _ in range(_TRIES):
-        with context.database.read() as connection:
-            home = find_environment(connection, environment)
-            _refuse_outdated_plugin(connection, if_match, home, plugin)
-            candidates = _candidates(connection, home.id)
-            candidate = _changed(connection, home.id, candidates, plugin, version, given)
-        looked = candidate.looked
-        if looked.faults:
-            raise InvalidInputError(
-                f"plugin {plugin} {candidate.version}: {len(looked.faults)} of its settings do not fit: "
-                f"{'; '.join(finding.message for finding in looked.faults[:5])}",
-                remedy="Mend the fields that are named.",
-                findings=looked.faults,
-            )
-        together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
-        _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
+        home, candidates, candidate = look_into(context, environment, plugin, version, given, if_match=if_match)
         with context.database.transaction() as connection:
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
             _refuse_what_would_be_lost(connection, home, candidates, candidate)
-            return _keep(context, connection, home, candidate)
+            return _keep(context, connection, home, candidate, returning_to)
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
+
+
+def look_into(
+    context: ServerContext, environment: str, plugin: str, version: str | None, given: Document | None, *, if_match: str = ""
+) -> tuple[Row[tuple[object, ...]], list[Candidate], Candidate]:
+    """Everything that ``enable`` checks before it changes anything: the environment, its plugins, and the one as it would be.
+
+    Raises what ``enable`` raises.
+    """
+    with context.database.read() as connection:
+        home = find_environment(connection, environment)
+        _refuse_outdated_plugin(connection, if_match, home, plugin)
+        candidates = _candidates(connection, home.id)
+        candidate = _changed(connection, home.id, candidates, plugin, version, given)
+    looked = candidate.looked
+    if looked.faults:
+        raise InvalidInputError(
+            f"plugin {plugin} {candidate.version}: {len(looked.faults)} of its settings do not fit: "
+            f"{'; '.join(finding.message for finding in looked.faults[:5])}",
+            remedy="Mend the fields that are named.",
+            findings=looked.faults,
+        )
+    together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
+    _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
+    return home, candidates, candidate
+
+
+def change_of(
+    context: ServerContext, environment: str, plugin: str, version: str | None, given: Document | None
+) -> tuple[Candidate, Candidate]:
+    """A plugin that is enabled, and as it would be in another version, whether that can be or not.
+
+    Args:
+        context: the server.
+        environment: its id or name.
+        plugin: the plugin's name.
+        version: the server's default one if not given.
+        given: the whole settings document; the one it has if not given.
+
+    Raises:
+        NotFoundError: it is not enabled there, or the version is not installed.
+        ConflictError: the version is denied.
+    """
+    with context.database.read() as connection:
+        home = find_environment(connection, environment)
+        _one(connection, home, plugin)
+        candidates = _candidates(connection, home.id)
+        old = next(candidate for candidate in candidates if candidate.plugin == plugin)
+        wanted = version or default_version(connection, plugin)
+        return old, _changed(connection, home.id, candidates, plugin, wanted, given)
 
 
 def candidates_for(
@@ -307,7 +346,11 @@ def _audited(connection: Connection, environment_id: str, plugin: str) -> dict[s
 
 
 def _keep(
-    context: ServerContext, connection: Connection, home: Row[tuple[object, ...]], candidate: Candidate
+    context: ServerContext,
+    connection: Connection,
+    home: Row[tuple[object, ...]],
+    candidate: Candidate,
+    returning_to: int = 0,
 ) -> EnabledPluginView:
     environment_id, plugin = home.id, candidate.plugin
     find_plugin(connection, candidate.plugin, candidate.version)  # it may have been uninstalled while we checked
@@ -316,24 +359,40 @@ def _keep(
     before = _audited(connection, environment_id, plugin)
     if before == {"version": candidate.version, "state": "enabled", "settings": document}:
         return _one(connection, find_environment(connection, environment_id), plugin)
+    action = _remember(connection, home, plugin, before, candidate.version, returning_to)
     table = tables.environment_plugins
-    connection.execute(delete(table).where(table.c.environment_id == environment_id, table.c.plugin == plugin))
-    connection.execute(
-        insert(table).values(
-            environment_id=environment_id,
-            plugin=plugin,
-            version=candidate.version,
-            settings=msgspec.json.encode(document).decode(),
-            state="enabled",
-        )
-    )
+    values = {"version": candidate.version, "settings": msgspec.json.encode(document).decode(), "state": "enabled"}
+    if before is None:
+        connection.execute(insert(table).values(environment_id=environment_id, plugin=plugin, **values))
+    else:
+        mine = (table.c.environment_id == environment_id, table.c.plugin == plugin)
+        connection.execute(update(table).where(*mine).values(**values))
     settle(connection, environment_id, plugin)
     bump_revision(connection, environment_id)
     after = _audited(connection, environment_id, plugin)
-    audit.record(connection, "plugin.enable", plugin, plugin, environment=home.name, before=before, after=after)
+    audit.record(connection, action, plugin, plugin, environment=home.name, before=before, after=after)
     told = {"environment": home.name, "plugin": plugin}
     _LOG.info("environment %s: plugin %s %s enabled", home.name, plugin, candidate.version, extra=told)
     return _one(connection, find_environment(connection, environment_id), plugin)
+
+
+def _remember(
+    connection: Connection,
+    home: Row[tuple[object, ...]],
+    plugin: str,
+    before: dict[str, object] | None,
+    version: str,
+    returning_to: int,
+) -> str:
+    """Keep the version that goes, so that a rollback can return to it; what the audit calls the change."""
+    if before is None or before["version"] == version:
+        return "plugin.enable"
+    if returning_to:
+        forget_since(connection, home.id, plugin, returning_to)
+        return "plugin.rollback"
+    kept = msgspec.json.encode(before["settings"]).decode()
+    remember(connection, home.id, plugin, str(before["version"]), kept, replaced_by=version, who=actor.current().name)
+    return "plugin.upgrade"
 
 
 def _candidates(connection: Connection, environment_id: str) -> list[Candidate]:

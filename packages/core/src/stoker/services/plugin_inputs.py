@@ -57,7 +57,7 @@ def input_of(context: ServerContext, candidate: Candidate) -> PluginInput:
         version=candidate.version,
         digest=candidate.digest,
         contributions=contributions,
-        settings=_masked(candidate.looked),
+        settings=masked(candidate.looked),
         public=candidate.public,
         templates=templates,
         blobs=blobs,
@@ -94,7 +94,7 @@ def _text(candidate: Candidate, path: str, data: bytes) -> str:
         raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
 
 
-def _masked(looked: Settings) -> dict[str, object]:
+def masked(looked: Settings) -> dict[str, object]:
     """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
     document = copy.deepcopy(looked.complete)  # the secrets themselves are still needed there, to be kept
     for field in looked.secrets:

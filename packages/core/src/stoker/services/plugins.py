@@ -304,7 +304,7 @@ def _view(
         releases=manifest.releases,
         operating_systems=manifest.operating_systems,
         installed_at=row.installed_at,
-        contributions=[ContributionView(point=str(item.get("point")), label=_label(item)) for item in manifest.contributions],
+        contributions=[ContributionView(point=str(item.get("point")), label=label_of(item)) for item in manifest.contributions],
         environments=users.get((row.name, row.version), []),
         default=row.version == default,
         denied="" if denial is None else denial.reason,
@@ -315,7 +315,7 @@ def _view(
     )
 
 
-def _label(contribution: dict[str, object]) -> str:
+def label_of(contribution: dict[str, object]) -> str:
     """As the SDK's labels, without building the contribution: lists of plugins stay cheap."""
     parts = [str(contribution.get("point"))]
     if section := contribution.get("section"):

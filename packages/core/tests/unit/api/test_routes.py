@@ -72,6 +72,8 @@ ACTIONS = {
     ("POST", "/api/environments/{env}/deployments"): "deployment.start",
     ("POST", "/api/environments/{env}/nodes/{node}/lost"): "node.lose",
     ("POST", "/api/environments/{env}/plans"): "plan.create",
+    ("POST", "/api/environments/{env}/plugin-rollbacks"): "plugin.rollback",
+    ("POST", "/api/environments/{env}/plugin-upgrades"): "plugin.upgrade",
     ("POST", "/api/plans/{plan}/dry-run"): "plan.dry-run",
     ("POST", "/api/environments/{env}/nodes:assign"): "node.assign",
     ("POST", "/api/environments/{env}/nodes:unassign"): "node.unassign",
