@@ -226,6 +226,38 @@ def test_all_kinds_of_objects(house: House) -> None:
     assert msgspec.json.decode(item.ext) == {"inventory": {"run": {"again": {"state": "ready", "plan": "p"}}}}
 
 
+def test_records_that_a_hook_reads(house: House) -> None:
+    house.install(hook(records=["my_labels", "other"]))
+    house.install(hook(reads=["name"]), name="second")
+    house.enable()
+    house.enable(name="second")
+    house.enable(F)
+    house.set_node("n2", environment_id=F)
+    house.fresh()
+    place = {"plugin": "inventory", "environment_id": E, "collection": "my_labels"}
+    record = {**place, "key": "n1", "key_of": "node", "value": "{}", "revision": 1, "source": 0, "changed_at": 0.0}
+    collections, records = tables.record_collections, tables.plugin_records
+    counted = {"schema_version": 1, "counter": 1, "documents": 1}
+    house.change(insert(collections).values(**place, generation=1, **counted))
+    house.change(insert(records).values(**record, generation=1))
+    assert house.shown("n1")[1] == {"inventory.labels": "stale"}
+    assert house.shown("n0")[1] is None
+    assert house.fresh() == [("inventory.labels", ["n1"])]
+    house.change(insert(records).values(**record, generation=2))  # a migration's, not live
+    house.change(update(records).where(records.c.generation == 2).values(revision=2))
+    assert house.fresh() == []
+    house.change(update(collections).values(generation=2))
+    assert house.fresh() == [("inventory.labels", ["n0", "n1"])]
+    house.change(delete(records).where(records.c.generation == 2))
+    assert house.fresh() == [("inventory.labels", ["n1"])]
+    of_all = {**place, "environment_id": ""}
+    house.change(insert(collections).values(**of_all, generation=1, **counted))
+    house.change(insert(records).values(**{**record, **of_all, "key": "n2"}, generation=1))
+    assert house.fresh() == [("inventory.labels", ["n2"])]
+    house.change(insert(records).values(**{**record, "collection": "labels"}, generation=1))
+    assert house.fresh() == []
+
+
 def test_disabling_takes_away_what_was_added_in_the_same_moment(house: House) -> None:
     house.install(hook(reads=["name"]))
     house.install(hook(reads=["name"]), name="other")

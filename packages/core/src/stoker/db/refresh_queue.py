@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, insert, inspect, literal, or_, select
+from sqlalchemy import Connection, Row, and_, delete, insert, literal, or_, select
 
 from stoker.db import changes, tables
 from stoker.db.sql_texts import NOW, OBJECT
@@ -19,8 +19,8 @@ from stoker.db.tables import refresh_queue as queue
 from stoker.domain.serializer_hook import INPUTS, NEW
 
 _PLAN: Final = {"plan": "plan_id"}
-RECORDS: Final = "plugin_records"
-"""The table of plugins' records."""
+_READ: Final = "h.records <> '' AND replace(h.records, ',' || {side}.collection || ',', '') <> h.records"
+"""A condition: a hook reads the collection."""
 _INSERT: Final = "INSERT INTO refresh_queue (environment_id, kind, object_id, inputs, plugin, name)"
 
 
@@ -98,9 +98,25 @@ def _record(side: str) -> str:
     return (
         f"{_INSERT} SELECT DISTINCT h.environment_id, 'record', {side}.key, 0, {side}.plugin, {side}.collection "  # noqa: S608  ours
         "FROM serializer_hooks h "
-        f"WHERE h.plugin = {side}.plugin AND coalesce({side}.environment_id, '') IN ('', h.environment_id) "
-        f"AND h.records <> '' AND replace(h.records, ',' || {side}.collection || ',', '') <> h.records"
+        f"WHERE h.plugin = {side}.plugin AND {side}.environment_id IN ('', h.environment_id) "
+        f"AND {_READ.format(side=side)} AND coalesce((SELECT c.generation FROM record_collections c "
+        f"WHERE c.plugin = {side}.plugin AND c.environment_id = {side}.environment_id AND c.collection = {side}.collection"
+        f"), {side}.generation) = {side}.generation"
     )
+
+
+def _live() -> str:
+    """Another generation of a collection is live: all its records are others."""
+    return (
+        f"{_INSERT} SELECT h.environment_id, 'hook', '', 0, h.plugin, h.name FROM serializer_hooks h "  # noqa: S608  ours
+        f"WHERE h.plugin = NEW.plugin AND NEW.environment_id IN ('', h.environment_id) AND {_READ.format(side='NEW')}"
+    )
+
+
+def _records() -> Iterator[tuple[str, str, str, str]]:
+    for event, side in (("INSERT", "NEW"), ("DELETE", "OLD"), ("UPDATE", "NEW")):
+        yield ("plugin_records", event, "", _record(side))
+    yield ("record_collections", "UPDATE OF generation", "OLD.generation <> NEW.generation", _live())
 
 
 def _shown() -> Iterator[tuple[str, str, str, str]]:
@@ -123,11 +139,7 @@ def _shown() -> Iterator[tuple[str, str, str, str]]:
 def watch(connection: Connection) -> None:
     """Let the database write the queue: made anew at each start, as with the log of changes."""
     dialect = connection.dialect.name
-    rules = [*_rules(), *_shown()]
-    if inspect(connection).has_table(RECORDS):
-        rules += [
-            (RECORDS, event, "", _record(side)) for event, side in (("INSERT", "NEW"), ("DELETE", "OLD"), ("UPDATE", "NEW"))
-        ]
+    rules = [*_rules(), *_records(), *_shown()]
     names: set[str] = set()
     for table, event, when, body in rules:
         name = f"stoker_ext_{table}_{event.lower().replace(' ', '_')}"

@@ -157,7 +157,7 @@ serializer_hooks = Table(
     "serializer_hooks",
     metadata,
     Column("environment_id", ForeignKey("environments.id", ondelete="CASCADE"), primary_key=True),
-    Column("plugin", String, primary_key=True),
+    Column("plugin", String, primary_key=True, index=True),
     Column("name", String, primary_key=True),
     Column("target", String, nullable=False),
     Column("inputs", BigInteger, nullable=False),  # bits: stoker.db.refresh_queue

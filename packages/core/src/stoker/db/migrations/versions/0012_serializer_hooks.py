@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("not_before", sa.Float(), nullable=False),
     )
+    op.create_index("ix_serializer_hooks_plugin", "serializer_hooks", ["plugin"])
     op.create_table(
         "refresh_queue",
         sa.Column("id", identity, primary_key=True, autoincrement=True),
