@@ -18,6 +18,7 @@ from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.manifest import to_manifest
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.source.blame import blame
+from stoker_sdk.source.functions import check_functions
 from stoker_sdk.source.report import Report
 
 
@@ -28,7 +29,10 @@ def import_plugin(folder: Path, group: str, name: str, target: str) -> Report:
         plugin = _load(group, name, target)
         if not isinstance(plugin, Plugin):
             raise TypeError(f"{target} is of type {type(plugin).__name__}, not a stoker_sdk.Plugin")
-        return Report(manifest=to_manifest(plugin))
+        manifest = to_manifest(plugin)
+        if faults := list(check_functions(plugin, folder)):
+            return Report(faults=faults)
+        return Report(manifest=manifest)
     except InvalidPluginError as error:
         return Report(faults=list(error.findings))
     except BaseException as error:  # noqa: BLE001  whatever a plugin raises, and be it SystemExit, is told

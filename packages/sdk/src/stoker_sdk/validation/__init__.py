@@ -15,6 +15,7 @@ from stoker_sdk.manifest import read_manifest, steps_of, to_manifest
 from stoker_sdk.model.finding import Finding
 from stoker_sdk.plugin import Plugin
 from stoker_sdk.plugin_yaml import line_finder
+from stoker_sdk.validation.code import check_code_carried, check_code_parts
 from stoker_sdk.validation.expressions import check_expressions
 from stoker_sdk.validation.kinds import check_kinds
 from stoker_sdk.validation.options import check_options
@@ -52,8 +53,9 @@ def check_plugin(plugin: Plugin, folder: Path | None = None, *, try_defaults: bo
         findings += [msgspec.structs.replace(finding, contribution=contribution.label) for finding in found]
     findings += [*check_options(plugin), *check_services(plugin), *check_tasks(plugin), *check_patches(plugin)]
     findings += [*check_kinds(plugin, try_values=try_defaults), *check_selectors(plugin), *check_repositories(plugin)]
+    findings += check_code_parts(plugin)
     if folder is not None:
-        findings += [*check_files(plugin, folder), *check_project(plugin, folder)]
+        findings += [*check_files(plugin, folder), *check_project(plugin, folder), *check_code_carried(plugin, folder)]
     if folder is not None and (folder / YAML).is_file():
         findings = _with_lines(plugin, folder / YAML, findings)
     return [msgspec.structs.replace(finding, plugin=plugin.name) for finding in findings]
