@@ -49,8 +49,10 @@ from stoker.plugin_host.venvs import Venvs
 from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, record_operations, sandboxes
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
+from stoker.services.event_delivery import EventDelivery
 from stoker.services.host_keys import HostKeys
 from stoker.services.job_calls import make_runner
+from stoker.services.plugin_events import target_of
 from stoker.services.quarantine import QuarantineRows
 from stoker.services.refresh import refreshing
 from stoker.services.repositories import remake
@@ -122,6 +124,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         workers=workers,
         back=back,
         dispatcher=dispatcher,
+        events=None if config.safe_mode else EventDelivery(database, dispatcher, target_of),
         feed=feed,
     )
     context.jobs = make_runner(context)
@@ -227,6 +230,7 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
         describing = asyncio.create_task(plugin_openapi.keep(context), name="descriptions of applications")
         sandbox = asyncio.create_task(sandboxes.look(context), name="sandbox of plugins")
+        events = None if context.events is None else asyncio.create_task(context.events.run(), name="events for plugins")
         try:
             async with refreshing(context):
                 yield
@@ -237,6 +241,9 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
             if context.jobs is not None:
                 await context.jobs.close()
             sandbox.cancel()
+            if events is not None:
+                events.cancel()
+                await asyncio.wait([events])
             if context.workers is not None:
                 await context.workers.close()
             await orchestrator.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output, plugin_versions, quarantine
+from stoker.cli import choose, complete, output, plugin_events, plugin_versions, quarantine
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
@@ -25,6 +25,7 @@ def plugins() -> None:
 
 
 plugins.add_command(quarantine.quarantine)
+plugins.add_command(plugin_events.events)
 
 
 @plugins.command()

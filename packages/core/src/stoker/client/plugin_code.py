@@ -38,6 +38,21 @@ class SerializerHookDocument(TypedDict, total=False):
     time_to_live: float
 
 
+class PluginEventDocument(TypedDict, total=False):
+    """An event that a plugin is still to be told."""
+
+    id: int
+    event: str
+    at: float
+    plugin: str
+    environment: str
+    object_id: str
+    object: str
+    attempts: int
+    next_try: float
+    reason: str
+
+
 class PluginCodeRequests(Requests):
     """What can be asked about the code of plugins."""
 
@@ -55,3 +70,8 @@ class PluginCodeRequests(Requests):
         query = {"hook": hook or None, "environment": environment or None}
         found = self._one(dict[str, list[QuarantineDocument]], "POST", f"/api/quarantine/{_q(plugin)}/rearm", query=query)
         return found["items"]
+
+    def plugin_events(self, plugin: str = "", environment: str = "") -> list[PluginEventDocument]:
+        """Events that plugins are still to be told, the oldest first."""
+        query = {"plugin": plugin or None, "environment": environment or None}
+        return self._many(PluginEventDocument, "/api/plugin-events", query=query)

@@ -40,9 +40,18 @@ def anybody_interested(connection: Connection) -> bool:
     return bool(connection.execute(select(exists().where(interests.c.plugin != ""))).scalar())
 
 
-def heads(connection: Connection, now: float, limit: int) -> list[Row[Any]]:
-    """The first event of each queue (plugin, environment and object) whose time has come, the oldest first."""
+def heads(connection: Connection, now: float, without: Collection[str], limit: int = 200) -> list[Row[Any]]:
+    """The first event of each queue (plugin, environment and object) whose time has come, the oldest first.
+
+    Args:
+        connection: to the database.
+        now: the time.
+        without: plugins that are told enough at present.
+        limit: how many at most.
+    """
     first = select(func.min(table.c.id)).group_by(table.c.plugin, table.c.environment_id, table.c.object_id)
+    if without:
+        first = first.where(table.c.plugin.not_in(list(without)))
     query = select(table).where(table.c.id.in_(first), table.c.next_try <= now).order_by(table.c.id).limit(limit)
     return list(connection.execute(query))
 
@@ -93,9 +102,9 @@ def hurry(connection: Connection, plugin: str, environment_id: str | None) -> in
     return connection.execute(update(table).where(*mine).values(next_try=0.0)).rowcount
 
 
-def waiting(connection: Connection, plugin: str, environment_id: str | None) -> int:
-    """How many events wait for a plugin, beside those that are held."""
-    mine = (*_of(plugin, environment_id), table.c.next_try < HELD)
+def waiting(connection: Connection, plugin: str, environment_id: str | None, *, untried: bool = False) -> int:
+    """How many events wait for a plugin, beside those that are held; with ``untried`` those alone that can be tried at once."""
+    mine = (*_of(plugin, environment_id), table.c.next_try <= 0 if untried else table.c.next_try < HELD)
     return int(connection.execute(select(func.count()).select_from(table).where(*mine)).scalar_one())
 
 

@@ -27,6 +27,7 @@ from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.venvs import Venvs
 from stoker.plugin_host.workers import Workers
 from stoker.services.change_feed import ChangeFeed
+from stoker.services.event_delivery import EventDelivery
 from stoker.services.identities import Identities
 from stoker.telemetry.metrics import METRICS
 from stoker.transport import Transport
@@ -64,6 +65,8 @@ class ServerContext:
     """Calls plugins' hooks."""
     jobs: JobRunner | None = None
     """Runs plugins' actions; an API process has none."""
+    events: EventDelivery | None = None
+    """Tells plugins what has happened; an API process tells nobody."""
     feed: Feed = field(default_factory=Feed)
     """Wakes those who follow deployments."""
     loop: asyncio.AbstractEventLoop | None = None

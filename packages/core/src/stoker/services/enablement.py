@@ -30,11 +30,11 @@ from stoker.domain.settings import Document
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
-from stoker.services import audit
+from stoker.services import audit, plugin_events
 from stoker.services.context import ServerContext
 from stoker.services.plugin_inputs import Candidate, input_of
 from stoker.services.plugin_resolution import in_words, ways_out
-from stoker.services.plugins import settings_schema
+from stoker.services.plugin_settings import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
 from stoker.services.tags import refuse_outdated, tag
 
@@ -265,13 +265,27 @@ def disable(context: ServerContext, environment: str, plugin: str, *, if_match: 
         home = find_environment(connection, environment)
         _refuse_outdated_plugin(connection, if_match, home, plugin)
         _one(connection, home, plugin)
-        rest = [candidate for candidate in _candidates(connection, home.id) if candidate.plugin != plugin]
+        candidates = _candidates(connection, home.id)
+        rest = [candidate for candidate in candidates if candidate.plugin != plugin]
+        refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
     _check_together(context, home.name, rest, f"disabling plugin {plugin}", leaving=plugin)
+    for leaving in candidates:
+        if leaving.plugin == plugin and not leaving.removing:
+            plugin_events.farewell(context, "plugin.disabled", plugin, leaving.version, home)
     with context.database.transaction() as connection:
         _refuse_outdated_plugin(connection, if_match, home, plugin)
         if _leave(connection, home, plugin):
             return None
         return _one(connection, find_environment(connection, home.id), plugin)
+
+
+def say_farewell(context: ServerContext, home: Row[tuple[object, ...]], staying: Sequence[str] = ()) -> None:
+    """Tell the plugins of an environment that are about to go, before the change that takes them away."""
+    with context.database.read() as connection:
+        used = enabled_plugins(connection, home.id)
+    for row in used:
+        if row.state == "enabled" and row.plugin not in staying:
+            plugin_events.farewell(context, "plugin.disabled", row.plugin, row.version, home)
 
 
 def _leave(connection: Connection, home: Row[tuple[object, ...]], plugin: str) -> bool:
@@ -281,6 +295,7 @@ def _leave(connection: Connection, home: Row[tuple[object, ...]], plugin: str) -
     gone = not plugin_was_deployed(connection, home.id, plugin)
     after = None if gone else {**(before or {}), "state": "removing"}
     audit.record(connection, "plugin.disable", plugin, plugin, environment=home.name, before=before, after=after)
+    plugin_events.drop(connection, plugin, home=home)
     if gone:
         drop_plugin(connection, home.id, plugin)
         return True

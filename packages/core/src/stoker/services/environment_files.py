@@ -123,6 +123,8 @@ def apply(
         findings += overrides_unfit(context, name, candidates, file)
         _refuse(name, findings)
         enablement.check_together(context, name, candidates, "what the file says")
+        if home is not None and not dry_run:
+            enablement.say_farewell(context, home, [candidate.plugin for candidate in candidates])
         try:
             with context.database.transaction() as connection:
                 now = _find(connection, environment)

@@ -11,11 +11,18 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, select
 
 from stoker.db import tables
-from stoker.db.environments import add_environment, enabled_plugins, find_environment, refuse_while_deploying
+from stoker.db.environments import (
+    add_environment,
+    deployment_running,
+    enabled_plugins,
+    find_environment,
+    refuse_while_deploying,
+)
 from stoker.db.quarantine import drop_quarantined
 from stoker.errors import ConflictError, InvalidInputError
-from stoker.services import audit, ext
+from stoker.services import audit, ext, plugin_events
 from stoker.services.context import ServerContext
+from stoker.services.enablement import say_farewell
 from stoker.services.releases import release_of
 from stoker.services.tags import refuse_outdated, tag
 from stoker.services.windows import Part, Window, cut, look
@@ -118,6 +125,18 @@ def name_of_environment(context: ServerContext, parameters: Mapping[str, str]) -
     return None
 
 
+def _refuse_outdated(connection: Connection, row: Row[tuple[object, ...]], if_match: str) -> None:
+    if if_match:
+        present = tag_of(_view(connection, row))
+        refuse_outdated(connection, if_match, present, f"environment {row.name}", kind="environment", identity=str(row.id))
+
+
+def _node_names(connection: Connection, environment_id: str) -> list[str]:
+    nodes = tables.nodes
+    query = select(nodes.c.name).where(nodes.c.environment_id == environment_id).order_by(nodes.c.name)
+    return list(connection.execute(query).scalars())
+
+
 def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
     """Delete an environment with its plans and history.
 
@@ -126,20 +145,17 @@ def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
         ConflictError: it has nodes, or a deployment runs.
         OutdatedEditError: it is in another state than ``if_match`` names.
     """
+    with context.database.read() as connection:
+        row = find_environment(connection, key)
+        _refuse_outdated(connection, row, if_match)
+        busy = bool(deployment_running(connection, row.id)) or bool(_node_names(connection, row.id))
+    if not busy:  # otherwise it is refused
+        say_farewell(context, row)
     with context.database.transaction() as connection:
         row = find_environment(connection, key)
-        if if_match:
-            present = tag_of(_view(connection, row))
-            what = f"environment {row.name}"
-            refuse_outdated(connection, if_match, present, what, kind="environment", identity=row.id)
+        _refuse_outdated(connection, row, if_match)
         refuse_while_deploying(connection, row.id, row.name, "deleting it")
-        nodes = tables.nodes
-        names = (
-            connection.execute(select(nodes.c.name).where(nodes.c.environment_id == row.id).order_by(nodes.c.name))
-            .scalars()
-            .all()
-        )
-        if names:
+        if names := _node_names(connection, row.id):
             raise ConflictError(
                 f"environment {row.name} has nodes: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}.",
                 remedy="Take them out with 'stoker env unassign' and deploy, so that nothing stays on them.",
@@ -148,6 +164,8 @@ def remove(context: ServerContext, key: str, *, if_match: str = "") -> None:
         for table in (tables.environment_locks, tables.deployments, tables.plans):
             connection.execute(delete(table).where(table.c.environment_id == row.id))
         drop_quarantined(connection, {"environment_id": row.id})
+        for used in enabled_plugins(connection, row.id):
+            plugin_events.drop(connection, used.plugin, home=row)
         connection.execute(delete(tables.environments).where(tables.environments.c.id == row.id))
 
 

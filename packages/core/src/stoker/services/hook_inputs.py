@@ -15,7 +15,7 @@ from stoker.db import tables
 from stoker.db.nodes import roles_of_nodes
 from stoker.domain.serializer_hook import DeclaredHook, declared_hooks
 from stoker.domain.settings import look_through
-from stoker.services.plugins import settings_schema
+from stoker.services.plugin_settings import settings_schema
 
 _PLACES = {"plan": "plan_id"}
 

@@ -26,7 +26,7 @@ from stoker.plugin_host.back import BackChannel, Scope
 from stoker.plugin_host.dispatch import Hook
 from stoker.services.actions import actions_of
 from stoker.services.context import ServerContext
-from stoker.services.plugins import settings_schema
+from stoker.services.plugin_settings import settings_schema
 
 MOST_CHECKPOINT = 256 * 1024
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from stoker.domain.actor import Actor
 from stoker.domain.settings import look_through
 from stoker.errors import ForbiddenError, NotFoundError, StokerError
 from stoker.services.context import ServerContext
-from stoker.services.plugins import settings_schema
+from stoker.services.plugin_settings import settings_schema
 from stoker.services.server_scope import contributions_of
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 
 import msgspec
 from stoker_sdk.model.finding import Finding
 
-from stoker.domain import settings
 from stoker.domain.settings import Document, Settings
 from stoker.domain.snapshot import PluginInput
 from stoker.errors import InvalidInputError, NotFoundError
 from stoker.services.context import ServerContext
+from stoker.services.plugin_settings import masked
 
 
 class Candidate(msgspec.Struct):
@@ -92,13 +91,3 @@ def _text(candidate: Candidate, path: str, data: bytes) -> str:
             remedy="Save it as UTF-8 and build the bundle again; what is no text goes with tasks.upload.",
         )
         raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error
-
-
-def masked(looked: Settings) -> dict[str, object]:
-    """Complete settings without a secret in the clear: one that is not stored yet stands as its first version."""
-    document = copy.deepcopy(looked.complete)  # the secrets themselves are still needed there, to be kept
-    for field in looked.secrets:
-        value = settings.get(document, field.path)
-        if not settings.is_reference(value) and (value not in (None, "") or field.generator):
-            settings.put(document, field.path, {settings.SECRET: settings.dotted(field.path), "version": 1})
-    return dict(document)

@@ -25,7 +25,8 @@ from stoker.domain.settings import Document
 from stoker.errors import ConflictError, InvalidInputError
 from stoker.services import enablement
 from stoker.services.context import ServerContext
-from stoker.services.plugin_inputs import Candidate, masked
+from stoker.services.plugin_inputs import Candidate
+from stoker.services.plugin_settings import masked
 from stoker.services.plugins import label_of
 
 _ROUNDS: Final = 20

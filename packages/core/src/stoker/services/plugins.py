@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 from stoker_sdk.bundle import Bundle
 from stoker_sdk.extension_points.node_packages import RepositoryPackage
 from stoker_sdk.extension_points.settings import Settings
@@ -25,15 +25,16 @@ from stoker_sdk.validation import check_plugin
 from stoker import __version__
 from stoker.db import tables
 from stoker.db.plugin_denials import read_denials
-from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin
+from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin, plugin_versions
 from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.plugin_host.store import FILES
-from stoker.services import audit, repositories
+from stoker.services import audit, plugin_events, repositories
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
 from stoker.services.plugin_defaults import forget_choice
+from stoker.services.plugin_settings import settings_schema
 from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
 
@@ -130,6 +131,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
         try:
             repositories.make(context, bundle)
             context.venvs.ensure(context.store.folder(name, version) / FILES, bundle.plugin, bundle.digest)
+            manifest = msgspec.json.encode(bundle.manifest).decode()
             with context.database.transaction() as connection:
                 connection.execute(
                     insert(tables.plugins).values(
@@ -137,7 +139,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
                         version=version,
                         digest=bundle.digest,
                         title=bundle.plugin.title,
-                        manifest=msgspec.json.encode(bundle.manifest).decode(),
+                        manifest=manifest,
                         path=f"{name}/{version}",
                         installed_at=time.time(),
                         network_agreed=bool(bundle.plugin.outbound_network),
@@ -147,9 +149,12 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
                 if bundle.plugin.outbound_network:
                     told["network"] = f"agreed: {bundle.plugin.outbound_network}"
                 audit.record(connection, "plugin.install", f"{name}/{version}", name, after=told)
+                plugin_events.note_interests(connection, bundle.plugin.name, version, manifest)
         except BaseException:
             _forget(context, name, version)  # no row, no file
             raise
+    if context.events is not None:
+        context.events.wake()
     _LOG.info("plugin %s %s installed, digest %s", name, version, bundle.digest, extra={"plugin": name})
     return show(context, name, version), True
 
@@ -252,6 +257,17 @@ def _place(name: str | float, version: str | float) -> tuple[str, Version, str]:
         raise BadRequestError("the cursor names no version.", remedy="Take 'next' of the page before as it is.") from error
 
 
+def _refuse_used(connection: Connection, name: str, version: str) -> Row[tuple[object, ...]]:
+    row = find_plugin(connection, name, version)
+    if users := environments_using(connection).get((name, version)):
+        raise ConflictError(
+            f"plugin {name} {version} is used by: {', '.join(users)}.",
+            remedy="Disable it there and deploy, so that it leaves the nodes; then uninstall it.",
+            environments=users,
+        )
+    return row
+
+
 def uninstall(context: ServerContext, name: str, version: str) -> None:
     """Remove a version: its row and its files.
 
@@ -259,15 +275,14 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
         NotFoundError: it is not installed.
         ConflictError: an environment uses it; all that do are named.
     """
+    with context.database.read() as connection:
+        _refuse_used(connection, name, version)
+    plugin_events.farewell(context, "plugin.uninstalled", name, version)
     with _INSTALLING:
         with context.database.transaction() as connection:
-            row = find_plugin(connection, name, version)
-            if users := environments_using(connection).get((name, version)):
-                raise ConflictError(
-                    f"plugin {name} {version} is used by: {', '.join(users)}.",
-                    remedy="Disable it there and deploy, so that it leaves the nodes; then uninstall it.",
-                    environments=users,
-                )
+            row = _refuse_used(connection, name, version)
+            alone = len(plugin_versions(connection, name)) == 1
+            plugin_events.drop(connection, name, version="" if alone else version)
             connection.execute(delete(tables.plugins).where(tables.plugins.c.name == name, tables.plugins.c.version == version))
             forget_choice(connection, name, version)
             audit.record(
@@ -275,14 +290,6 @@ def uninstall(context: ServerContext, name: str, version: str) -> None:
             )
         _forget(context, name, version)
     _LOG.info("plugin %s %s uninstalled", name, version, extra={"plugin": name})
-
-
-def settings_schema(manifest: str) -> dict[str, object]:
-    """The settings schema in a manifest (JSON text); empty if the plugin has no settings."""
-    for contribution in msgspec.json.decode(manifest, type=_Manifest).contributions:
-        if contribution.get("point") == "settings" and isinstance(schema := contribution.get("schema"), dict):
-            return schema
-    return {}
 
 
 def _view(
