@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from stoker_sdk.cli import main
 
 
-@pytest.mark.parametrize("options", [[], ["--yaml"]])
+@pytest.mark.parametrize("options", [[], ["--yaml"], ["--code"]])
 def test_a_new_plugin_is_valid_and_builds_the_same_twice(options: list[str], tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(main, ["new", "my-array", "--output", str(tmp_path), *options]).exit_code == 0
@@ -53,7 +53,15 @@ def test_the_test_of_a_new_plugin_passes_where_it_was_made(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "arguments", [["new", "Not A Name"], ["check", "not-there"], ["check", "."], ["nothing"], ["check", "--no"]]
+    "arguments",
+    [
+        ["new", "Not A Name"],
+        ["new", "a", "--yaml", "--code"],
+        ["check", "not-there"],
+        ["check", "."],
+        ["nothing"],
+        ["check", "--no"],
+    ],
 )
 def test_bad_input_ends_with_2_an_error_and_a_remedy(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

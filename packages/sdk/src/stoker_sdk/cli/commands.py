@@ -36,20 +36,24 @@ def main() -> None:
 @main.command()
 @click.argument("name")
 @click.option("--yaml", is_flag=True, help="A plugin.yaml without code instead of a Python package.")
+@click.option("--code", is_flag=True, help="A Python package whose code runs on the server: an application and a hook.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where its folder is made [.].")
-def new(name: str, yaml: bool, output: Path) -> None:
+def new(name: str, yaml: bool, code: bool, output: Path) -> None:
     """Start a plugin: at most five files, its test among them.
 
     Examples:
       stoker-plugin new greeting
       stoker-plugin new greeting --yaml
+      stoker-plugin new greeting --code
     """
+    if yaml and code:
+        raise InputError("a plugin.yaml carries no code.", "Leave out --yaml or --code.")
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise InputError(f"{name!r} is not a plugin's name.", "Use lower case letters, digits and dashes, e.g. my-array.")
     folder = output / name
     if folder.exists():
         raise InputError(f"{folder} is there already; nothing was written.", "Choose another name, or another --output.")
-    for path, text in new_plugin(name, yaml=yaml).items():
+    for path, text in new_plugin(name, yaml=yaml, with_code=code).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

@@ -55,6 +55,60 @@ plugin = Plugin(
 )
 ''')
 
+_CODE: Final = Template('''\
+"""$title: greets who asks, and every node."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pydantic
+from stoker_sdk import Plugin, RESTAPIPlugin, code
+from stoker_sdk.context import Context, Object, current
+from stoker_sdk.extension_points import commands, rest_api, serializer_hooks, settings
+
+
+class ${class_name}Settings(pydantic.BaseModel):
+    """What an operator can choose."""
+
+    text: str = settings.field("Hello", title="Text", description="What greetings begin with.")
+
+
+class Api(RESTAPIPlugin):
+    """Answers at /api/plugins/$name/ and, for one environment, at /api/environments/ID/plugins/$name/."""
+
+    @staticmethod
+    def application(environ, start_response):  # WSGI; a Flask, Starlette or other application can stand here as well
+        context = current()
+        text = context.settings.get("text", "Hello")
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"greeting": f"{text}, {context.caller.name}", "version": context.version}).encode()]
+
+
+def greet(objects: Sequence[Object], context: Context) -> Mapping[str, str]:
+    """What nodes show under ext.$name.greeting; asked again when a node's name or the settings change."""
+    return {node.id: f"{context.settings['text']}, {node.columns['name']}" for node in objects}
+
+
+plugin = Plugin(
+    name="$name",
+    version="0.1.0",
+    title="$title",
+    contributions=[
+        settings.Settings.from_model(${class_name}Settings),
+        rest_api.RestApi(call=code(Api)),
+        commands.Command(name="hello", title="Greet me", path="/"),
+        serializer_hooks.SerializerHook(
+            name="greeting",
+            target="node",
+            call=code(greet),
+            json_schema={"type": "string"},
+            reads=["name"],
+            settings=True,
+        ),
+    ],
+)
+''')
+
 _TEST: Final = Template('''\
 """The plugin is valid, and its manifest carries all of it."""
 
@@ -101,12 +155,13 @@ contributions:
 """)
 
 
-def new_plugin(name: str, *, yaml: bool = False) -> dict[str, str]:
+def new_plugin(name: str, *, yaml: bool = False, with_code: bool = False) -> dict[str, str]:
     """The files of a new plugin: path -> text.
 
     Args:
         name: the plugin's name, e.g. ``my-array``.
         yaml: a ``plugin.yaml`` without code instead of a Python package.
+        with_code: a Python package whose code runs on the server: an application, a command and a serializer hook.
     """
     words = name.split("-")
     values = {
@@ -120,7 +175,7 @@ def new_plugin(name: str, *, yaml: bool = False) -> dict[str, str]:
     module = values["module"]
     return {
         "pyproject.toml": _PROJECT.substitute(values),
-        f"src/stoker_plugin_{module}/__init__.py": _PLUGIN.substitute(values),
+        f"src/stoker_plugin_{module}/__init__.py": (_CODE if with_code else _PLUGIN).substitute(values),
         f"tests/test_{module}.py": _TEST.substitute(values),
         "README.md": _README.substitute(values, test=_RUN_THE_TEST),
     }
