@@ -16,7 +16,7 @@ from stoker.domain.repository import label_of
 from stoker.errors import StokerError
 from stoker.plugin_host import openpgp
 from stoker.plugin_host.repositories import RepositoryStore, debian_index
-from stoker.services import plugins, repositories
+from stoker.services import plugin_removal, plugins, repositories
 from stoker_sdk import Plugin
 from stoker_sdk.extension_points.node_packages import NodePackages, Repository, RepositoryPackage
 from stoker_sdk.source.repositories import list_packages
@@ -110,7 +110,7 @@ def test_a_file_that_is_no_package_is_refused(server_context, make_bundle):
 
 def test_uninstalling_leaves_nothing(server_context, make_bundle, tool):
     plugins.install(server_context, carrying(make_bundle, [entry("tool", "1:2.0-3", tool)], {"tool.deb": tool}))
-    plugins.uninstall(server_context, "store", "1.0.0")
+    plugin_removal.uninstall(server_context, "store", "1.0.0")
     assert not list(server_context.config.repositories.rglob("*"))
     assert repositories.list_all(server_context) == []
 

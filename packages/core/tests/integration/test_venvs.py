@@ -12,7 +12,7 @@ import code_plugins
 import pytest
 from stoker.errors import InvalidInputError, NotFoundError
 from stoker.plugin_host.venvs import Venvs
-from stoker.services import plugin_venvs, plugins
+from stoker.services import plugin_removal, plugin_venvs, plugins
 from stoker_sdk.bundle import open_bundle, write_bundle
 from stoker_sdk.manifest import read_manifest
 
@@ -146,7 +146,7 @@ def test_the_server_installs_and_uninstalls_code_and_keeps_the_registry(server_c
     assert context.venvs.is_ready("hello", "1.0.0")
 
     for version in ("1.0.0", "1.10.0"):
-        plugins.uninstall(context, "hello", version)
+        plugin_removal.uninstall(context, "hello", version)
     assert not (context.config.venvs / "hello").exists()
     assert "hello" not in context.registry.read().plugins
     assert "uninstalled" in context.registry.read().gone["hello"]

@@ -18,8 +18,9 @@ from stoker.api.paging import HEADERS, Cursor, Limit, Page, page, window
 from stoker.api.rights import ADMIN
 from stoker.api.tags import TAGGED, UNCHANGED, tagged
 from stoker.errors import StokerError
-from stoker.services import plugins
+from stoker.services import plugin_removal, plugins
 from stoker.services.context import ServerContext
+from stoker.services.plugin_ledger import Ledger, ledger
 from stoker.services.plugins import PluginView
 from stoker.services.tags import tag
 from stoker.services.windows import MOST
@@ -83,12 +84,23 @@ def show_plugin(
     return tagged(request, view, tag(view))
 
 
-@delete("/{name:str}/{version:str}", opt=ADMIN, sync_to_thread=True, responses=problems(404, 409))
-def uninstall_plugin(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> None:
-    """Uninstall a plugin version that no environment uses."""
-    plugins.uninstall(context, name, version)
+@get("/{name:str}/{version:str}/ledger", opt={"supervised": True}, sync_to_thread=True, responses=problems(404))
+def plugin_ledger(context: NamedDependency[ServerContext], name: FromPath[str], version: FromPath[str]) -> Ledger:
+    """Everything that uninstalling a version would take away: rows, files, processes, records."""
+    return ledger(context, name, version)
+
+
+@delete("/{name:str}/{version:str}", opt=ADMIN, responses=problems(404, 409))
+async def uninstall_plugin(
+    context: NamedDependency[ServerContext],
+    name: FromPath[str],
+    version: FromPath[str],
+    delete_records: Annotated[bool, QueryParameter(description="Let records go with the last version.")] = False,
+) -> None:
+    """Uninstall a plugin version that no environment uses; nothing of it is left."""
+    await context.at_length(plugin_removal.uninstall, context, name, version, delete_records=delete_records)
 
 
 installed = Router("/plugins", route_handlers=[install_plugin, list_plugins])
-versions = Router("/plugin-versions", route_handlers=[show_plugin, uninstall_plugin])
+versions = Router("/plugin-versions", route_handlers=[show_plugin, plugin_ledger, uninstall_plugin])
 router = Router("/api", route_handlers=[installed, versions], tags=["plugins"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output, plugin_events, plugin_versions, quarantine
+from stoker.cli import choose, complete, output, plugin_events, plugin_ledger, plugin_versions, quarantine
 from stoker.cli.lazy import Group
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
@@ -157,43 +157,23 @@ def _label(contribution: dict[str, object]) -> str:
 
 @plugins.command()
 @click.argument("plugin", metavar="NAME[=VERSION]", shell_complete=complete.plugin_versions)
+@click.option("--dry-run", is_flag=True, help="Only show what would go: rows, files, processes, records.")
+@click.option("--delete-records", is_flag=True, help="Let the plugin's records go with its last version.")
 @output.json_option
-def uninstall(plugin: str, as_json: bool) -> None:
-    """Remove a plugin version that no environment uses.
+def uninstall(plugin: str, dry_run: bool, delete_records: bool, as_json: bool) -> None:
+    """Remove a plugin version that no environment uses; nothing of it is left but the audit.
 
     Examples:
+      stoker plugins uninstall ntp=1.0.0 --dry-run
       stoker plugins uninstall ntp=1.0.0
     """
     client = connect()
     name, version = _one_version(client, plugin)
-    client.uninstall_plugin(name, version)
-    output.answer({"name": name, "version": version, "removed": True}, f"uninstalled {name} {version}", as_json)
-
-
-@plugins.command()
-@click.argument("plugin", metavar="[NAME]", default="", shell_complete=complete.plugins)
-@output.json_option
-def permissions(plugin: str, as_json: bool) -> None:
-    """List what plugins let people do beyond access levels, and whether you may.
-
-    Examples:
-      stoker plugins permissions
-      stoker plugins permissions inventory --json
-    """
-    found = connect().permissions(plugin)
-    if as_json:
-        output.write_items(found)
+    if dry_run:
+        plugin_ledger.show(client.plugin_ledger(name, version), as_json=as_json)
         return
-    rows = [
-        (item["name"], item["version"], item["access"], _granted(item["granted"], item["environments"]), item["title"])
-        for item in found
-    ]
-    output.table(("PERMISSION", "VERSION", "FROM ACCESS", "YOURS", "ALLOWS"), rows, empty="No plugin brings a permission.")
-
-
-def _granted(granted: bool, environments: list[str] | None) -> str:
-    """Whether the caller has a permission, and where."""
-    return "no" if not granted else "yes" if environments is None else f"in {', '.join(environments) or 'no environment'}"
+    client.uninstall_plugin(name, version, delete_records=delete_records)
+    output.answer({"name": name, "version": version, "removed": True}, f"uninstalled {name} {version}", as_json)
 
 
 def _one_version(client: StokerClient, given: str) -> tuple[str, str]:

@@ -60,10 +60,6 @@ class StokerClient(
         """One plugin version."""
         return self._one(doc.PluginDocument, "GET", f"/api/plugin-versions/{_q(name)}/{_q(version)}")
 
-    def uninstall_plugin(self, name: str, version: str) -> None:
-        """Remove a version that no environment uses."""
-        self._send("DELETE", f"/api/plugin-versions/{_q(name)}/{_q(version)}")
-
     def components(self, release: str = "") -> component_documents.ComponentsDocument:
         """What can be chosen when an environment is made."""
         return self._one(component_documents.ComponentsDocument, "GET", "/api/components", query={"release": release or None})

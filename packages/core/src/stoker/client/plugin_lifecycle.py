@@ -34,6 +34,27 @@ class DenialDocument(TypedDict, total=False):
     installed: list[str]
 
 
+class LedgerItemDocument(TypedDict, total=False):
+    """Something that goes with a plugin version."""
+
+    kind: str
+    name: str
+    count: int
+    bytes: int
+
+
+class LedgerDocument(TypedDict, total=False):
+    """Everything that goes with a plugin version."""
+
+    plugin: str
+    version: str
+    last: bool
+    environments: list[str]
+    items: list[LedgerItemDocument]
+    documents: dict[str, int]
+    staying: dict[str, str]
+
+
 class ContributionChangeDocument(TypedDict, total=False):
     """A contribution that two versions of a plugin do not have alike."""
 
@@ -93,6 +114,15 @@ class PluginLifecycleRequests(Requests):
     def allow_plugin(self, name: str, versions: str) -> None:
         """Take a denial back."""
         self._send("DELETE", f"/api/plugin-denials/{_q(name)}", query={"versions": versions})
+
+    def plugin_ledger(self, name: str, version: str) -> LedgerDocument:
+        """Everything that uninstalling a version would take away."""
+        return self._one(LedgerDocument, "GET", f"/api/plugin-versions/{_q(name)}/{_q(version)}/ledger", timeout=60)
+
+    def uninstall_plugin(self, name: str, version: str, *, delete_records: bool = False) -> None:
+        """Remove a version that no environment uses; ``delete_records``: its records go with the last version."""
+        query = {"delete_records": delete_records or None}
+        self._send("DELETE", f"/api/plugin-versions/{_q(name)}/{_q(version)}", query=query, timeout=120)
 
     def upgrade_plugin(
         self, environment: str, plugin: str, version: str = "", *, drop_settings: bool = False, dry_run: bool = False

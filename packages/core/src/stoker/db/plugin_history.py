@@ -49,10 +49,5 @@ def forget_history(connection: Connection, environment_id: str, plugin: str) -> 
     connection.execute(delete(table).where(*_of(environment_id, plugin)))
 
 
-def forget_version(connection: Connection, plugin: str, version: str) -> int:
-    """Forget a version that is uninstalled; answers in how many places it was remembered."""
-    return connection.execute(delete(table).where(table.c.plugin == plugin, table.c.version == version)).rowcount
-
-
 def _of(environment_id: str, plugin: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return table.c.environment_id == environment_id, table.c.plugin == plugin

@@ -43,7 +43,7 @@ def choose(context: ServerContext, name: str, version: str) -> DefaultView:
         find_plugin(connection, name, version)
         refuse_denied(read_denials(connection), name, version)
         before = _view(connection, name)
-        forget_choice(connection, name)
+        _forget_choice(connection, name)
         connection.execute(insert(tables.plugin_defaults).values(plugin=name, version=version))
         return _told(connection, before)
 
@@ -54,15 +54,13 @@ def follow_newest(context: ServerContext, name: str) -> DefaultView:
         if default_version(connection, name) is None:
             raise NotFoundError(f"plugin {name} is not installed.", remedy="'stoker plugins list' shows what is.")
         before = _view(connection, name)
-        forget_choice(connection, name)
+        _forget_choice(connection, name)
         return _told(connection, before)
 
 
-def forget_choice(connection: Connection, name: str, version: str = "") -> None:
-    """Forget what an admin chose; with a version, only if it was this one."""
+def _forget_choice(connection: Connection, name: str) -> None:
     table = tables.plugin_defaults
-    mine = delete(table).where(table.c.plugin == name)
-    connection.execute(mine.where(table.c.version == version) if version else mine)
+    connection.execute(delete(table).where(table.c.plugin == name))
 
 
 def _told(connection: Connection, before: DefaultView) -> DefaultView:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Row, insert, select
 from stoker_sdk.bundle import Bundle
 from stoker_sdk.extension_points.node_packages import RepositoryPackage
 from stoker_sdk.extension_points.settings import Settings
@@ -25,7 +25,7 @@ from stoker_sdk.validation import check_plugin
 from stoker import __version__
 from stoker.db import tables
 from stoker.db.plugin_denials import read_denials
-from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin, plugin_versions
+from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin
 from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
@@ -33,7 +33,6 @@ from stoker.plugin_host.store import FILES
 from stoker.services import audit, plugin_events, repositories
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
-from stoker.services.plugin_defaults import forget_choice
 from stoker.services.plugin_settings import settings_schema
 from stoker.services.server_scope import refuse_clashes
 from stoker.services.windows import Part, Window, cut
@@ -41,7 +40,8 @@ from stoker.services.windows import Part, Window, cut
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,62}")
-_INSTALLING = threading.Lock()
+INSTALLING = threading.Lock()
+"""Held while versions come and go: one at a time."""
 
 
 class ContributionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
     bundle = context.store.open(source)
     _check(bundle)
     name, version = bundle.plugin.name, bundle.plugin.version
-    with _INSTALLING:
+    with INSTALLING:
         if _installed(context, name, version, bundle.digest):
             return show(context, name, version), False
         with context.database.read() as connection:
@@ -255,41 +255,6 @@ def _place(name: str | float, version: str | float) -> tuple[str, Version, str]:
         return str(name), Version(str(version)), str(version)
     except InvalidVersion as error:
         raise BadRequestError("the cursor names no version.", remedy="Take 'next' of the page before as it is.") from error
-
-
-def _refuse_used(connection: Connection, name: str, version: str) -> Row[tuple[object, ...]]:
-    row = find_plugin(connection, name, version)
-    if users := environments_using(connection).get((name, version)):
-        raise ConflictError(
-            f"plugin {name} {version} is used by: {', '.join(users)}.",
-            remedy="Disable it there and deploy, so that it leaves the nodes; then uninstall it.",
-            environments=users,
-        )
-    return row
-
-
-def uninstall(context: ServerContext, name: str, version: str) -> None:
-    """Remove a version: its row and its files.
-
-    Raises:
-        NotFoundError: it is not installed.
-        ConflictError: an environment uses it; all that do are named.
-    """
-    with context.database.read() as connection:
-        _refuse_used(connection, name, version)
-    plugin_events.farewell(context, "plugin.uninstalled", name, version)
-    with _INSTALLING:
-        with context.database.transaction() as connection:
-            row = _refuse_used(connection, name, version)
-            alone = len(plugin_versions(connection, name)) == 1
-            plugin_events.drop(connection, name, version="" if alone else version)
-            connection.execute(delete(tables.plugins).where(tables.plugins.c.name == name, tables.plugins.c.version == version))
-            forget_choice(connection, name, version)
-            audit.record(
-                connection, "plugin.uninstall", f"{name}/{version}", name, before={"version": version, "digest": row.digest}
-            )
-        _forget(context, name, version)
-    _LOG.info("plugin %s %s uninstalled", name, version, extra={"plugin": name})
 
 
 def _view(
