@@ -46,7 +46,7 @@ from stoker.plugin_host.quarantine import Quarantine
 from stoker.plugin_host.repository_server import serving
 from stoker.plugin_host.store import PluginStore
 from stoker.plugin_host.venvs import Venvs
-from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, record_operations, sandboxes
+from stoker.services import plugin_openapi, plugin_registry, plugin_venvs, record_migrations, record_operations, sandboxes
 from stoker.services.context import ServerContext
 from stoker.services.credentials import ensure_default
 from stoker.services.event_delivery import EventDelivery
@@ -228,6 +228,7 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
             context.jobs.start()
         alive = asyncio.create_task(service_manager.keep_alive(), name="service manager")
         venvs = asyncio.create_task(plugin_venvs.look_after(context), name="venvs of plugins")
+        records = asyncio.create_task(asyncio.to_thread(record_migrations.recover, context), name="records of plugins")
         describing = asyncio.create_task(plugin_openapi.keep(context), name="descriptions of applications")
         sandbox = asyncio.create_task(sandboxes.look(context), name="sandbox of plugins")
         events = None if context.events is None else asyncio.create_task(context.events.run(), name="events for plugins")
@@ -237,6 +238,7 @@ async def _working(context: ServerContext, orchestrator: Orchestrator) -> AsyncI
         finally:
             alive.cancel()
             venvs.cancel()
+            await asyncio.wait([records])
             describing.cancel()
             if context.jobs is not None:
                 await context.jobs.close()

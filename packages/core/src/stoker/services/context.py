@@ -29,6 +29,7 @@ from stoker.plugin_host.workers import Workers
 from stoker.services.change_feed import ChangeFeed
 from stoker.services.event_delivery import EventDelivery
 from stoker.services.identities import Identities
+from stoker.services.record_gates import RecordGates
 from stoker.telemetry.metrics import METRICS
 from stoker.transport import Transport
 
@@ -83,6 +84,11 @@ class ServerContext:
         """Know the people of the database."""
         self.identities = Identities(self.database)
         self.changes = ChangeFeed(self.database)
+
+    @cached_property
+    def record_gates(self) -> RecordGates:
+        """Where who writes plugins' records waits while they are migrated."""
+        return RecordGates()
 
     @cached_property
     def registry(self) -> RegistryFile:

@@ -18,6 +18,7 @@ from stoker_sdk.manifest import read_contribution
 
 from stoker.db import records as rows
 from stoker.db.plugins import find_plugin
+from stoker.db.record_generations import mark_deleted
 from stoker.db.records import FIELD, Place
 from stoker.domain.settings import compile_schema
 from stoker.errors import StokerError
@@ -115,7 +116,7 @@ class Shelf:
 
     def __init__(self, context: ServerContext, plugin: str, version: str, environment_id: str | None) -> None:
         """Take whose records they are; nothing is read yet."""
-        self._database = context.database
+        self._database, self._gates = context.database, context.record_gates
         self._plugin = plugin
         self._version = version
         self._environment = environment_id
@@ -152,7 +153,7 @@ class Shelf:
         with self._database.read() as connection:
             declaration = self._declared(connection, collection)
         self._check_documents(collection, declaration, texts)
-        with self._database.transaction() as connection:
+        with self._gates.writing(self._place(declaration)), self._database.transaction() as connection:
             place, declaration, row = self._open(connection, collection, lock=True)
             assert row is not None
             present = {one.key: one for one in rows.read(connection, place, row.generation, list(texts))}
@@ -179,10 +180,13 @@ class Shelf:
     def delete(self, collection: str, keys: Sequence[str]) -> int:
         """Delete records; the number of those that were there."""
         self._check_keys(collection, keys)
-        with self._database.transaction() as connection:
+        with self._database.read() as connection:
+            declaration = self._declared(connection, collection)
+        with self._gates.writing(self._place(declaration)), self._database.transaction() as connection:
             place, _, row = self._open(connection, collection, lock=True)
             assert row is not None
             gone = rows.remove(connection, place, row.generation, list(keys))
+            mark_deleted(connection, place, row, list(keys))
             if gone:
                 rows.keep_counters(connection, place, counter=row.counter + 1, documents=max(0, row.documents - gone))
             return gone
@@ -190,16 +194,7 @@ class Shelf:
     def _open(self, connection: Connection, collection: str, *, lock: bool = False) -> tuple[Place, Declared, Row[Any] | None]:
         """Where it is, how it is declared, and its row, which is made when somebody writes for the first time."""
         declaration = self._declared(connection, collection)
-        wanted = declaration.collection
-        if wanted.scope == "environment" and self._environment is None:
-            raise self._refused(
-                "refused",
-                collection,
-                "each environment has its own, and this call is for none.",
-                "Ask below /api/environments/ENV/plugins/, or declare the collection with the scope 'server'.",
-            )
-        home = (self._environment or "") if wanted.scope == "environment" else ""
-        place = Place(plugin=self._plugin, environment_id=home, collection=collection)
+        wanted, place = declaration.collection, self._place(declaration)
         row = rows.find_collection(connection, place, lock=lock)
         if row is None and lock:
             rows.begin_collection(connection, place, wanted.version)
@@ -212,6 +207,18 @@ class Shelf:
                 "Upgrade the plugin where its records are older, or go back to the version that they are of.",
             )
         return place, declaration, row
+
+    def _place(self, declaration: Declared) -> Place:
+        wanted = declaration.collection
+        if wanted.scope == "environment" and self._environment is None:
+            raise self._refused(
+                "refused",
+                wanted.name,
+                "each environment has its own, and this call is for none.",
+                "Ask below /api/environments/ENV/plugins/, or declare the collection with the scope 'server'.",
+            )
+        home = (self._environment or "") if wanted.scope == "environment" else ""
+        return Place(plugin=self._plugin, environment_id=home, collection=wanted.name)
 
     def _declared(self, connection: Connection, collection: str) -> Declared:
         known = declared(str(find_plugin(connection, self._plugin, self._version).manifest))
@@ -250,22 +257,8 @@ class Shelf:
         for key, data in texts.items():
             if len(data) > most:
                 raise self._refused("limit", collection, f"the document {key!r} has more than {most} bytes.", "Make it smaller.")
-            try:
-                value = msgspec.json.decode(data)
-                fault = next(declaration.validator.iter_errors(value), None)
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise self._refused("shape", collection, f"the document {key!r} is not JSON.", "Give JSON.") from error
-            if fault is not None:
-                place = ".".join(str(step) for step in fault.instance_path) or "the document"
-                rule = "/".join(str(step) for step in fault.schema_path)
-                raise self._refused(
-                    "shape",
-                    collection,
-                    f"the document {key!r} does not fit its schema: {place} breaks {rule}.",
-                    "Mend the document.",
-                )
-            if "\\u0000" in data.decode():
-                raise self._refused("shape", collection, f"the document {key!r} has a null character.", "Leave it out.")
+            if fault := fault_in(declaration, data):
+                raise self._refused("shape", collection, f"the document {key!r}: {fault}.", "Mend the document.")
 
     def _check_revisions(self, collection: str, present: Mapping[str, Row[Any]], revisions: Mapping[str, int]) -> None:
         other = [
@@ -276,6 +269,21 @@ class Shelf:
             raise self._refused(
                 "outdated", collection, f"somebody changed {shown} meanwhile.", "Read it again, and change what is there now."
             )
+
+
+def fault_in(declaration: Declared, data: bytes) -> str:
+    """Why a document cannot be in a collection, without anything that it contains; empty if it can."""
+    if len(data) > declaration.collection.max_bytes:
+        return f"it has more than {declaration.collection.max_bytes} bytes"
+    try:
+        value = msgspec.json.decode(data)
+        fault = next(declaration.validator.iter_errors(value), None)
+    except (msgspec.DecodeError, RecursionError):
+        return "it is not JSON"
+    if fault is not None:
+        place = ".".join(str(step) for step in fault.instance_path) or "the document"
+        return f"it does not fit its schema: {place} breaks {'/'.join(str(step) for step in fault.schema_path)}"
+    return "it has a null character" if "\\u0000" in data.decode() else ""
 
 
 def _same(stored: str, given: bytes) -> bool:

@@ -68,7 +68,7 @@ def carry_out(call: Call, plugin: Plugin, line: Line) -> bytes:
     given = _arguments(call, contract, context, channel)
     set_current(context)
     try:
-        result = function(**{name: value for name, value in given.items() if name in _wanted(function, frozenset(given))})
+        result = _call(function, given)
     except BaseException as error:
         raise CallFailed(fault_of(error)) from error
     try:
@@ -77,6 +77,15 @@ def carry_out(call: Call, plugin: Plugin, line: Line) -> bytes:
         raise CallFailed(Fault(kind="shape", message=f"{call.function}: {error}")) from error
     except BaseException as error:
         raise CallFailed(fault_of(error)) from error
+
+
+def call_with(reference: str, given: Mapping[str, object]) -> object:
+    """Call a function with those of the arguments that it wants; raises whatever it raises, or CallFailed: it is not there."""
+    return _call(find(reference), given)
+
+
+def _call(function: Callable[..., object], given: Mapping[str, object]) -> object:
+    return function(**{name: value for name, value in given.items() if name in _wanted(function, frozenset(given))})
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -128,7 +137,7 @@ def _wanted(function: Callable[..., object], offered: frozenset[str]) -> frozens
 def _arguments(call: Call, contract: Contract, context: Context, channel: Channel) -> Mapping[str, object]:
     given: dict[str, object] = {CONTEXT: context}
     try:
-        for name, kind in contract.arguments.items():
+        for name, kind in (*contract.arguments.items(), *contract.between.items()):
             if name in call.arguments:
                 given[name] = msgspec.json.decode(call.arguments[name], type=kind)
         for name, make in contract.made.items():

@@ -25,6 +25,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The type of each argument, by its name."""
     made: Mapping[str, Callable[[bytes, Channel], object]] = {}
     """Arguments that are more than data: made from their JSON and the way back."""
+    between: Mapping[str, Any] = {}
+    """Arguments of the SDK's own functions, which call the plugin's."""
     result: Any
     """The type of what it gives."""
 
@@ -34,7 +36,7 @@ CONTRACTS: Final[Mapping[str, Contract]] = {
     "events": Contract(arguments={"event": Event}, result=None),
     "before_plan": Contract(arguments={"plan": PlanInput}, result=list[Contribution]),
     "validate_settings": Contract(arguments={"settings": dict[str, Any]}, result=list[Problem]),
-    "records": Contract(arguments={"documents": dict[str, Any]}, result=dict[str, Any]),
+    "records": Contract(arguments={"documents": dict[str, Any]}, between={"function": str}, result=dict[str, Any]),
     "actions": Contract(arguments={}, made={"job": open_job}, result=Any),
 }
 
