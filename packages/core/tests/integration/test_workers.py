@@ -11,7 +11,7 @@ import json
 import httpx
 import msgspec
 import pytest
-from stoker.errors import HookFailedError
+from stoker.errors import HookFailedError, WorkerError
 from stoker_sdk.context.values import Environment
 from stoker_sdk.worker.protocol import APPLICATION, CONTEXT_HEADER, ROOT_HEADER, CallContext
 from worker_venvs import CALLER, hook, venv, workers_of
@@ -171,5 +171,69 @@ def test_the_least_recently_used_worker_makes_place(tmp_path, hello):
     async def _enter(workers, name):
         async with workers.using(name, "1.0.0") as worker:
             return worker.hello.plugin
+
+    asyncio.run(run())
+
+
+def test_who_holds_a_place_for_long_is_asked_to_give_it_and_nobody_starves(tmp_path, hello):
+    """Two versions of one plugin hold streams and are asked again and again; another plugin comes in between."""
+
+    async def run():
+        source = "from stoker_sdk import Plugin\nplugin = Plugin(name='other', version='1.0.0', title='Other')\n"
+        other = venv(tmp_path, "other_plugin", source, "other")
+        codes = {("hello", "1.0.0"): hello, ("other", "1.0.0"): other}
+        asked = 0
+
+        async def stream():
+            nonlocal asked
+            while True:
+                async with workers.using("hello", "1.0.0") as worker:
+                    asked += 1
+                    await worker.leaving.wait()
+
+        async with workers_of(tmp_path, codes, most=1, press_seconds=0.2, wait_seconds=15) as (workers, _, _dispatcher):
+            streams = [asyncio.create_task(stream()) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            for _ in range(2):
+                async with workers.using("other", "1.0.0") as worker:
+                    assert worker.hello.plugin == "other"
+                    assert len(workers.alive()) == 1
+                before = asked
+                async with asyncio.timeout(10):
+                    while asked < before + 3:
+                        await asyncio.sleep(0.02)
+            for one in streams:
+                one.cancel()
+            await asyncio.wait(streams)
+
+    asyncio.run(run())
+
+
+def test_who_finds_no_place_in_time_is_told(tmp_path, hello):
+    async def run():
+        codes = {("hello", "1.0.0"): hello, ("other", "1.0.0"): hello}
+        async with (
+            workers_of(tmp_path, codes, most=1, wait_seconds=0.3) as (workers, _, _dispatcher),
+            workers.using("hello", "1.0.0"),
+        ):
+            with pytest.raises(WorkerError) as failed:
+                async with workers.using("other", "1.0.0"):
+                    pass
+            assert failed.value.reason == "busy"
+            assert "workers_max" in failed.value.remedy
+
+    asyncio.run(run())
+
+
+def test_a_version_that_is_stopped_drains_and_its_processes_are_gone(tmp_path, hello):
+    async def run():
+        async with workers_of(tmp_path, {("hello", "1.0.0"): hello}) as (workers, _, _dispatcher):
+            async with workers.using("hello", "1.0.0") as worker:
+                stopping = asyncio.create_task(workers.stop("hello", drain=10))
+                await worker.leaving.wait()
+                assert worker.alive
+            await stopping
+            assert worker.gone.is_set()
+            assert not workers.alive()
 
     asyncio.run(run())

@@ -121,6 +121,16 @@ class Worker:
         if (self.hello.plugin, self.hello.version) != (self.plugin, self.version):
             raise self._error("start", f"its code says that it is {self.hello.plugin} {self.hello.version}")
 
+    async def answers(self) -> bool:
+        """Whether it takes a new connection and answers; waits as long as it takes."""
+        connections = WorkerConnections(self.socket)
+        try:
+            return (await connections.ask("GET", HELLO))[0] == _OK or not self.alive
+        except _BROKEN:
+            return not self.alive
+        finally:
+            connections.close()
+
     async def stop(self, seconds: float = 3.0) -> None:
         """Let it end by itself for some seconds; then nothing of it is left."""
         self.leaving.set()

@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Protocol
 
 import msgspec
@@ -20,6 +20,8 @@ from stoker.plugin_host.sandbox.start import Start
 from stoker.plugin_host.worker import Worker, start
 from stoker.plugin_host.worker_code import WorkerCode
 from stoker.plugin_host.worker_output import Outputs
+from stoker.plugin_host.worker_places import Places, Slot
+from stoker.plugin_host.worker_watch import Watch
 
 _LOG = logging.getLogger(__name__)
 CodeOf = Callable[[str, str], WorkerCode]
@@ -35,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """After so many seconds without work one is stopped."""
     wait_seconds: float = 30
     """How long somebody waits for a place."""
+    press_seconds: float = 2
+    """After so many seconds somebody else is asked to finish and make place, for so many seconds."""
 
 
 class Confining(Protocol):
@@ -62,21 +66,6 @@ class Confining(Protocol):
         ...
 
 
-class Slot:
-    """The place of one plugin version."""
-
-    def __init__(self, plugin: str, version: str) -> None:
-        """Begin without a worker."""
-        self.plugin = plugin
-        self.version = version
-        self.users = 0
-        self.last_used = time.monotonic()
-        self.ending = False
-        self.gone = asyncio.Event()
-        self.quiet = asyncio.Event()
-        self.starting: asyncio.Task[Worker] | None = None
-
-
 class Workers:
     """All workers of a server."""
 
@@ -93,10 +82,12 @@ class Workers:
         self._code_of = code_of
         self.sandbox = sandbox
         self._back = back
-        self._slots: dict[tuple[str, str], Slot] = {}
-        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+        self._places = Places(limits.most)
+        self._watch = Watch(self._watched)
         self._closed = False
         self._tidying: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._pressing: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def using(self, plugin: str, version: str) -> AsyncIterator[Worker]:
@@ -114,42 +105,35 @@ class Workers:
 
     async def stop(self, plugin: str, version: str | None = None, *, drain: float) -> None:
         """Stop a plugin's workers: those who work finish within so many seconds."""
-        slots = [slot for slot in self._slots.values() if slot.plugin == plugin and version in (None, slot.version)]
+        slots = [slot for slot in self._places.slots.values() if slot.plugin == plugin and version in (None, slot.version)]
         await asyncio.gather(*(self._end(slot, drain) for slot in slots))
 
     async def close(self) -> None:
         """Stop all; from now on there are none."""
         self._closed = True
-        if self._tidying is not None:
-            self._tidying.cancel()
-        for _, waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        await asyncio.gather(*(self._end(slot, 0) for slot in [*self._slots.values()]))
+        for task in (self._tidying, self._watching, self._pressing):
+            if task is not None:
+                task.cancel()
+        self._places.wake_all()
+        slots = [*self._places.slots.values()]
+        for slot in slots:
+            if slot.starting is not None and not slot.starting.done():
+                slot.starting.cancel()
+        await asyncio.gather(*(self._end(slot, 0) for slot in slots))
         await asyncio.to_thread(self.sandbox.close)
 
     def alive(self) -> list[Worker]:
         """Those that run now."""
-        started = [slot.starting for slot in self._slots.values() if slot.starting is not None and slot.starting.done()]
-        return [task.result() for task in started if not task.cancelled() and task.exception() is None]
+        return [worker for slot in self._places.slots.values() if (worker := slot.worker) is not None]
 
     async def _enter(self, plugin: str, version: str) -> tuple[Slot, Worker]:
-        key = (plugin, version)
         until = time.monotonic() + self.limits.wait_seconds
         while not self._closed:
-            slot = self._slots.get(key)
-            if slot is not None and slot.ending:
-                await slot.gone.wait()
+            if (slot := await self._slot(plugin, version, until)) is None:
                 continue
-            if slot is None:
-                if not await self._room(plugin, version, until):
-                    continue
-                slot = self._slots[key] = Slot(plugin, version)
-                slot.starting = asyncio.create_task(self._start(slot), name=f"start of {plugin} {version}")
-            assert slot.starting is not None
-            slot.users += 1
+            slot.enter()
             try:
-                worker = await asyncio.shield(slot.starting)
+                worker = await self._started(slot)
             except BaseException:
                 self._leave(slot)
                 raise
@@ -160,43 +144,81 @@ class Workers:
             await asyncio.sleep(0)
         raise WorkerError(plugin, version, "busy", "the server is being stopped.", remedy="Ask again when it runs.")
 
-    def _leave(self, slot: Slot) -> None:
-        slot.users -= 1
-        slot.last_used = time.monotonic()
-        if slot.users == 0:
-            slot.quiet.set()
-            self._wake()
-
-    async def _room(self, plugin: str, version: str, until: float) -> bool:
-        """Whether there is a place now; if not, something may have changed meanwhile, and it is to be looked again."""
-        if len(self._slots) < self.limits.most:
-            return True
-        idle = [slot for slot in self._slots.values() if slot.users == 0 and not slot.ending]
-        if idle:
-            await self._end(min(idle, key=lambda slot: slot.last_used), 0)
-            return False
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((plugin, waiter))
+    async def _slot(self, plugin: str, version: str, until: float) -> Slot | None:
+        """The place of a plugin version, with a worker that at least starts; ``None``: look again."""
+        slot = self._places.slots.get((plugin, version))
+        if slot is not None and not (slot.ending or slot.pressed):
+            return slot
+        if slot is not None:
+            await _within(slot.gone, 0.1)
+            return None
+        if not self._places.awaited and await self._room():
+            return self._begin(plugin, version)
+        self._press()
+        await self._places.wait(plugin, version, until)
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
-                await waiter
-        except TimeoutError as error:
-            raise WorkerError(
-                plugin,
-                version,
-                "busy",
-                f"all {self.limits.most} workers are at work for other plugins.",
-                remedy="Ask again later, or raise workers_max in the server's configuration.",
-            ) from error
+            while not self._closed and (plugin, version) not in self._places.slots:
+                if await self._room():
+                    return self._begin(plugin, version)
+                if time.monotonic() > until:
+                    raise self._places.full(plugin, version)
+                self._press()
+                await asyncio.sleep(0.02)
+            return None
         finally:
-            self._waiting = [one for one in self._waiting if one[1] is not waiter]
-        return False
+            self._places.over()
 
-    def _wake(self) -> None:
-        for _, waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _leave(self, slot: Slot) -> None:
+        slot.leave()
+        if slot.users == 0:
+            self._places.wake()
+
+    async def _room(self) -> bool:
+        """Whether there is a place, or one could be made."""
+        if self._places.free:
+            return True
+        if (idle := self._places.idle()) is None:
+            return False
+        await self._end(idle, 0)
+        return self._places.free
+
+    def _press(self) -> None:
+        """Somebody waits: see to it that somebody else finishes."""
+        if self._pressing is None or self._pressing.done():
+            self._pressing = asyncio.create_task(self._make_place(), name="a place for a worker")
+
+    async def _make_place(self) -> None:
+        await asyncio.sleep(self.limits.press_seconds)
+        while self._places.awaited:
+            if (slot := self._places.busy()) is None or (worker := slot.worker) is None:
+                await asyncio.sleep(self.limits.press_seconds)
+                continue
+            slot.pressed = True
+            worker.leaving.set()  # streams end, and come again
+            await _within(slot.quiet, self.limits.press_seconds)
+            if slot.users == 0:
+                await self._end(slot, 0)
+            else:
+                self._places.pass_over(slot)
+                worker.leaving.clear()
+
+    def _begin(self, plugin: str, version: str) -> Slot | None:
+        """Take the place that is there now; ``None``: while it was made, somebody began the same."""
+        if (plugin, version) in self._places.slots or not self._places.free:
+            return None
+        slot = self._places.slots[plugin, version] = Slot(plugin, version)
+        slot.starting = asyncio.create_task(self._start(slot), name=f"start of {plugin} {version}")
+        return slot
+
+    @staticmethod
+    async def _started(slot: Slot) -> Worker:
+        assert slot.starting is not None
+        try:
+            return await asyncio.shield(slot.starting)
+        except asyncio.CancelledError:
+            if not slot.starting.cancelled():
+                raise
+            raise WorkerError(slot.plugin, slot.version, "interrupted", "it was stopped before it had started.") from None
 
     async def _start(self, slot: Slot) -> Worker:
         plugin, version = slot.plugin, slot.version
@@ -216,6 +238,7 @@ class Workers:
         _LOG.info("worker of %s %s started in %.2f s", plugin, version, time.monotonic() - begun, extra={"plugin": plugin})
         if self._tidying is None:
             self._tidying = asyncio.create_task(self._tidy(), name="idle workers")
+            self._watching = asyncio.create_task(self._watch.run(), name="watch over workers")
         following = asyncio.create_task(self._follow(slot, worker, closing), name=f"place of {plugin} {version}")
         worker.following = following
         return worker
@@ -232,10 +255,14 @@ class Workers:
         self.sandbox.finished(plan)
 
     def _forget(self, slot: Slot) -> None:
-        if self._slots.get((slot.plugin, slot.version)) is slot:
-            del self._slots[slot.plugin, slot.version]
+        if self._places.slots.get((slot.plugin, slot.version)) is slot:
+            del self._places.slots[slot.plugin, slot.version]
         slot.gone.set()
-        self._wake()
+        self._places.wake()
+
+    def _watched(self) -> list[tuple[Worker, int]]:
+        slots = [(slot.worker, slot.users) for slot in self._places.slots.values() if not slot.ending]
+        return [(worker, users) for worker, users in slots if worker is not None and worker.alive]
 
     async def _end(self, slot: Slot, drain: float) -> None:
         """Stop a slot's worker after those who use it, or after so many seconds."""
@@ -243,15 +270,13 @@ class Workers:
             await slot.gone.wait()
             return
         slot.ending = True
-        try:
-            worker = await slot.starting if slot.starting is not None else None
-        except Exception:  # noqa: BLE001  told to those who wait for it
-            worker = None
+        if slot.starting is not None:
+            await asyncio.wait([slot.starting])
+        worker = slot.worker
         if worker is not None:
             worker.leaving.set()
-            slot.quiet.clear()
             if slot.users and drain > 0:
-                await asyncio.wait([asyncio.create_task(slot.quiet.wait())], timeout=drain)
+                await _within(slot.quiet, drain)
             await worker.stop()
             await slot.gone.wait()
 
@@ -260,6 +285,13 @@ class Workers:
         while True:
             await asyncio.sleep(min(self.limits.idle_seconds / 4, 15))
             old = time.monotonic() - self.limits.idle_seconds
-            for slot in [*self._slots.values()]:
+            for slot in [*self._places.slots.values()]:
                 if slot.users == 0 and not slot.ending and slot.last_used < old:
                     await self._end(slot, 0)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but not longer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -18,8 +18,10 @@ ROOT: Final = Path("/sys/fs/cgroup")
 _PERIOD: Final = 100_000
 _CONTROLLERS: Final = ("memory", "cpu", "pids")
 _MIB: Final = 1024 * 1024
-_WEIGHT: Final = 16
-"""Of 1024 (version 1) or of 100 (version 2, an eighth of it): how little workers count where processors are short."""
+_SHARES: Final = 512
+_WEIGHT: Final = 50
+"""How much all workers together count where processors are short, as shares (version 1) or weight (version 2): half as much as
+anything else. With much less, a busy machine would not start them in time."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +145,7 @@ def _first(root: Path, name: str, quota: int) -> ControlGroups | None:
     if "cpu" in parents:
         (parents["cpu"] / "cpu.cfs_period_us").write_text(str(_PERIOD))
         (parents["cpu"] / "cpu.cfs_quota_us").write_text(str(quota))
-        (parents["cpu"] / "cpu.shares").write_text(str(_WEIGHT))
+        (parents["cpu"] / "cpu.shares").write_text(str(_SHARES))
     return ControlGroups(parents, 1, quota) if parents else None
 
 
@@ -165,5 +167,5 @@ def _second(root: Path, name: str, quota: int) -> ControlGroups | None:
     (parent / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in there))
     if "cpu" in there:
         (parent / "cpu.max").write_text(f"{quota} {_PERIOD}")
-        (parent / "cpu.weight").write_text(str(_WEIGHT // 8))
+        (parent / "cpu.weight").write_text(str(_WEIGHT))
     return ControlGroups(dict.fromkeys(there, parent), 2, quota) if there else None
