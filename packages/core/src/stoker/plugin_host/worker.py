@@ -31,6 +31,8 @@ SPOKEN: Final = frozenset({PROTOCOL})
 _OK: Final = 200
 _BROKEN: Final = (OSError, EOFError, ProtocolError)
 _LAST_WORDS: Final = 1.0
+_ENDING_SECONDS: Final = 3.0
+"""How long the end of a process may take after its connections ended."""
 
 
 class Worker:
@@ -190,7 +192,7 @@ class Worker:
             self.kill("interrupted", f"its process was ended, because {error}")
             return self._error("protocol", f"{error}; its process was ended")
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_ENDING_SECONDS):
                 await self._process.wait()
         if self._ended is not None:
             return self._error(*self._ended)
