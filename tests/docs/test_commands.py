@@ -2,18 +2,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command line that the manual shows exists with its options."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from stoker.cli.main import stoker
+from stoker.cli.plugin_commands import group_of
+from stoker.services.commands import view_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PROMPT = re.compile(r"^\s*[$#] (stoker .*)$", re.MULTILINE)
 LINE = re.compile(r"^\s*(stoker .*)$", re.MULTILINE)
+
+
+PLUGINS = [importlib.import_module(path.name).plugin for path in sorted(ROOT.glob("plugins/*/src/stoker_plugin_*"))]
+OF_PLUGINS = {
+    item.name: group_of(msgspec.to_builtins(view_of(item.name, item.version, item.title, item.contributions))) for item in PLUGINS
+}
+"""The groups of commands that bundled plugins bring."""
 
 
 def blocks(page, language):
@@ -34,7 +45,7 @@ def test_command_exists_with_its_options(line):
     command, context = stoker, click.Context(stoker, info_name="stoker")
     while isinstance(command, click.Group):
         word = words.pop(0)
-        command = command.get_command(context, word)
+        command = command.get_command(context, word) or OF_PLUGINS.get(word)
         assert command is not None, f"there is no command {word!r}"
         context = click.Context(command, parent=context, info_name=word)
     command.make_parser(context).parse_args(list(words))  # raises on an unknown option

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -46,14 +46,34 @@ class Lazy(NamedTuple):
     help: str
 
 
+class PluginGroups(Protocol):
+    """Groups of commands that plugins bring."""
+
+    def seen(self) -> dict[str, str]:
+        """The names of those that are known without asking anybody, with a line of help."""
+        ...
+
+    def get(self, name: str) -> click.Group | None:
+        """The group of a plugin; ``None`` if it brings none."""
+        ...
+
+
 class LazyGroup(click.Group):
     """Commands named in a table, and further ones from entry points."""
 
-    def __init__(self, *args: object, table: Mapping[str, Lazy], entry_points: bool = False, **kwargs: object) -> None:
-        """Take click's own arguments, and the table of commands."""
+    def __init__(
+        self,
+        *args: object,
+        table: Mapping[str, Lazy],
+        entry_points: bool = False,
+        plugins: Callable[[click.Context], PluginGroups] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Take click's own arguments, the table of commands, and where those of plugins are."""
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # handed through to click as they are
         self._table = dict(table)
         self._entry_points = entry_points
+        self._plugins = plugins
         self._added: dict[str, metadata.EntryPoint] | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,19 +86,27 @@ class LazyGroup(click.Group):
             entry = self._table[cmd_name]
             return cast("click.Command", getattr(importlib.import_module(entry.module), entry.attribute))
         other = self._others().get(cmd_name)
-        return cast("click.Command", other.load()) if other is not None else None
+        if other is not None:
+            return cast("click.Command", other.load())
+        return self._plugins(ctx).get(cmd_name) if self._plugins is not None else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing anything."""
         rows = [(name, self._help(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+        if seen := self._of_plugins(ctx):
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(list(seen.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command's name without importing anything."""
-        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        words = {name: self._help(name) for name in self.list_commands(ctx)} | self._of_plugins(ctx)
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [CompletionItem(name, help=self._help(name)) for name in names] + options
+        return [CompletionItem(name, help=text) for name, text in words.items() if name.startswith(incomplete)] + options
+
+    def _of_plugins(self, ctx: click.Context) -> dict[str, str]:
+        return self._plugins(ctx).seen() if self._plugins is not None else {}
 
     def _others(self) -> dict[str, metadata.EntryPoint]:
         if self._added is None:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from stoker import __version__
 from stoker.cli import problems
 from stoker.cli.lazy import Lazy, LazyGroup
+from stoker.cli.plugin_words import PluginWords
 from stoker.cli.session import Session
 from stoker.errors import InvalidInputError, StokerError
 
@@ -50,6 +51,7 @@ COMMANDS = {
     cls=LazyGroup,
     table=COMMANDS,
     entry_points=True,
+    plugins=PluginWords,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="'stoker COMMAND --help' shows options and examples. Exit status: 0 done, 1 failed, 2 bad input, 130 Ctrl-C.",
 )

@@ -10,6 +10,7 @@ from typing import cast
 from stoker.client import component_documents
 from stoker.client import documents as doc
 from stoker.client.actions import ActionRequests
+from stoker.client.commands import CommandRequests
 from stoker.client.day_two import DayTwoRequests
 from stoker.client.environment_documents import AppliedDocument, DifferencesDocument
 from stoker.client.fleet import FleetRequests
@@ -22,6 +23,7 @@ from stoker.client.requests import part_of_path as _q
 
 class StokerClient(
     ActionRequests,
+    CommandRequests,
     DayTwoRequests,
     Following,
     FleetRequests,

@@ -31,6 +31,7 @@ from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.plugin_host.store import FILES
 from stoker.services import audit, plugin_events, repositories
+from stoker.services.commands import refuse_core_names
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
 from stoker.services.plugin_settings import settings_schema
@@ -126,6 +127,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
             refuse_denied(read_denials(connection), name, version)
             _refuse_network(bundle.plugin, allow_network=allow_network)
             refuse_clashes(connection, bundle.plugin)
+            refuse_core_names(bundle.plugin)
             refuse_contradictions(connection, bundle.plugin)
         context.store.install(bundle)
         try:

@@ -72,11 +72,11 @@ def _check_form(form: Mapping[str, object]) -> Iterable[Finding]:
     """A form is an object, and holds no secret: what is filled in is shown with the job, and kept."""
     if form and form.get("type") != "object":
         yield Finding(
-            rule="X080", field="form", message="it is not an object.", remedy="Write a schema with type: object and properties."
+            rule="X065", field="form", message="it is not an object.", remedy="Write a schema with type: object and properties."
         )
     if _has_secret(form):
         yield Finding(
-            rule="X081",
+            rule="X066",
             field="form",
             message="it asks for a secret, and a form is shown with its job.",
             remedy="Let the secret be a setting of the plugin.",

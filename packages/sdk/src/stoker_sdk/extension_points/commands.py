@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -68,8 +69,35 @@ class Command(Contribution, frozen=True, kw_only=True, tag="commands"):
             yield Finding(rule="X060", field="title", message="There is no title.", remedy="Say in one line what it does.")
         if not self.path.startswith("/"):
             yield Finding(rule="X010", field="path", message="it is not a path.", remedy="Write e.g. /labels/{node}.")
+        yield from self._check_parameters()
         if self.when is not None:
             yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
+    def _check_parameters(self) -> Iterable[Finding]:
+        """Each place in the path is an argument that is there, and no name is taken."""
+        arguments = {item.name for item in self.parameters if item.kind == "argument" and item.required and not item.multiple}
+        for name in PLACE.findall(self.path):
+            if name not in arguments:
+                yield Finding(
+                    rule="X071",
+                    field="path",
+                    message=f"{{{name[:80]}}} is not an argument of the command.",
+                    remedy="Add a parameter of this name, of kind argument, required, and not multiple.",
+                )
+        names = [item.name for item in self.parameters]
+        for index, name in enumerate(names):
+            if name in TAKEN or name in names[:index]:
+                yield Finding(
+                    rule="X072",
+                    field=f"parameters[{index}].name",
+                    message=f"{name!r} is taken: by another parameter, or by what every command has.",
+                    remedy="Choose another name.",
+                )
 
-POINT = ExtensionPoint(name="commands", combines="slot", contributions=(Command,), scope="server")
+
+PLACE: Final = re.compile(r"\{([^{}]*)\}")
+"""Where an argument stands in a path."""
+TAKEN: Final = frozenset({"env", "json", "help"})
+"""Options that every command has."""
+
+POINT = ExtensionPoint(name="commands", combines="slot", contributions=(Command,), scope="server", needs_code=True)
