@@ -11,6 +11,7 @@ import click
 
 from stoker.cli import choose, complete, output, plugin_events, plugin_ledger, plugin_versions, quarantine
 from stoker.cli.lazy import Group
+from stoker.cli.permissions import permissions
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError, NotFoundError, StokerError
 
@@ -26,6 +27,7 @@ def plugins() -> None:
 
 plugins.add_command(quarantine.quarantine)
 plugins.add_command(plugin_events.events)
+plugins.add_command(permissions)
 
 
 @plugins.command()
