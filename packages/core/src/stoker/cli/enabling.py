@@ -214,7 +214,12 @@ def settings_schema(
 
 
 def show_problems(environment: str, plugin: EnabledPluginDocument) -> None:
-    """What is still missing before a plan can be made."""
+    """What is still missing before a plan can be made, and what the plugin's own check says."""
+    if warnings := plugin.get("warnings"):
+        output.say(f"{plugin.get('name', '')}: its own check warns:", "yellow")
+        for warning in warnings:
+            for line in finding_lines(warning):
+                output.say(line)
     problems = plugin.get("problems") or []
     if problems:
         output.say(

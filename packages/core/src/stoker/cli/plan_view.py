@@ -15,6 +15,7 @@ from stoker.cli.problems import printable
 
 if TYPE_CHECKING:
     from stoker.client.documents import (
+        ComputedDocument,
         DryRunDocument,
         ExplainDocument,
         LeftOutDocument,
@@ -76,9 +77,22 @@ def render_plan(
         parts += _section("Files", _file_lines(files, everything))
         parts += _section("Tasks, in order", _task_lines(tasks, _Doing(files, packages)))
         parts += _section("Tasks that other plugins patched", _patch_lines(patches))
+    parts += _section("Computed by plugins' code", _computed_lines(plan.get("computed") or []))
     parts += _section("Left out", _left_out_lines(left_out))
     parts += [Text(), summary(plan, files, packages, tasks)]
     return Group(*parts)
+
+
+def _computed_lines(computed: Sequence[ComputedDocument]) -> Iterator[Text]:
+    for item in computed:
+        name = f"  {item['plugin']} {item['version']}: before_plan {item['hook']}"
+        if item.get("missing"):
+            yield _line("", "bold", f"{name} is missing")
+            continue
+        number = plural(len(item.get("contributions") or []), "contribution")
+        yield _line("", "bold", f"{name}, {number}, digest {item['digest'][:12]}")
+        for label in item.get("contributions") or []:
+            yield _line("", "", f"    {label}")
 
 
 def is_empty(

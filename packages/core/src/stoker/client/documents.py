@@ -110,6 +110,7 @@ class EnabledPluginDocument(TypedDict, total=False):
     state: str
     settings: dict[str, object]
     problems: list[FindingDocument]
+    warnings: list[FindingDocument]
     settings_schema: dict[str, object] | None
     effective_settings: dict[str, object]
     public: dict[str, object]
@@ -200,6 +201,17 @@ class SelectionDocument(TypedDict, total=False):
     tasks: list[str]
 
 
+class ComputedDocument(TypedDict, total=False):
+    """What the code of a plugin computed for a plan."""
+
+    plugin: str
+    version: str
+    hook: str
+    digest: str
+    contributions: list[str]
+    missing: str
+
+
 class PlanDocument(TypedDict, total=False):
     """The summary of a plan."""
 
@@ -212,6 +224,7 @@ class PlanDocument(TypedDict, total=False):
     warnings: list[str]
     primaries: dict[str, str]
     selection: SelectionDocument | None
+    computed: list[ComputedDocument]
 
 
 class LeftOutDocument(TypedDict, total=False):

@@ -62,6 +62,7 @@ def enabled_plugins(connection: Connection, environment_id: str) -> list[Row[tup
                 used.c.version,
                 used.c.settings,
                 used.c.state,
+                used.c.warnings,
                 installed.c.digest,
                 installed.c.title,
                 installed.c.manifest,

@@ -137,6 +137,7 @@ environment_plugins = Table(
     Column("version", String, nullable=False),
     Column("settings", Text, nullable=False, default="{}"),
     Column("state", String, nullable=False, default="enabled"),  # enabled | removing
+    Column("warnings", Text, nullable=False, server_default="[]"),  # of the plugin's own check of its settings, JSON
 )
 
 # What serializer hooks add to a node, environment or deployment, encoded: one text for everybody who sees the object, and

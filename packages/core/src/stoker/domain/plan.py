@@ -163,6 +163,19 @@ class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
     """The plan is about a part to which this node does not belong: nothing runs there."""
 
 
+class PlannedComputed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the code of a plugin computed for the plan, before its snapshot was closed."""
+
+    plugin: str
+    version: str
+    hook: str
+    digest: str
+    contributions: list[str]
+    """Their labels."""
+    missing: str = ""
+    """Why it gave nothing."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole of what a deployment would do.
 
@@ -198,6 +211,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The part that the plan is about; ``None`` for the whole."""
     left_out: list[LeftOut] = []
     """What a plan of the whole would run besides, ordered by node, then task."""
+    computed: list[PlannedComputed] = []
+    """What plugins' ``before_plan`` hooks gave."""
     keyed_hashes: dict[str, str] = {}
     """For contents with secrets: index (as text) -> HMAC of the final bytes; filled in outside planning."""
     pretended: list[int] = []

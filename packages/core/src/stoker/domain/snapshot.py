@@ -12,6 +12,19 @@ from stoker.domain.node import Facts, Observation
 from stoker.domain.repository import RepositoryAccess
 
 
+class Computed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one ``before_plan`` hook gave for this snapshot, once and for all."""
+
+    hook: str
+    """Its name."""
+    digest: str = ""
+    """SHA-256 of the contributions."""
+    contributions: list[dict[str, object]] = []
+    """As in the manifest, checked like those."""
+    missing: str = ""
+    """Why it gave nothing, where the plan is made without it."""
+
+
 class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
     """One plugin version as planning sees it."""
 
@@ -39,6 +52,8 @@ class PluginInput(msgspec.Struct, frozen=True, kw_only=True):
     """Operating systems that its nodes may have, e.g. ``debian>=12``; empty: all."""
     removing: bool = False
     """Disabled, but not yet taken from the nodes: the plan undoes it."""
+    computed: list[Computed] = []
+    """What its ``before_plan`` hooks gave, in the manifest's order."""
 
 
 class AppliedFile(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -21,6 +21,7 @@ from stoker_sdk.model.selector import primary_of
 
 from stoker.domain.plan import Origin
 from stoker.domain.snapshot import NodeInput, PluginInput, Snapshot
+from stoker.planning.computed import read_computed
 from stoker.planning.patched import Patched
 from stoker.planning.secret_places import SecretPlaces
 from stoker.planning.selectors import Membership, selectors_of
@@ -123,7 +124,7 @@ def read_plugins(snapshot: Snapshot, secrets: SecretPlaces, *, everyone: bool = 
                 contributions.append(read_contribution(document))
             except InvalidPluginError as error:
                 findings.extend(msgspec.structs.replace(finding, plugin=plugin.name) for finding in error.findings)
-        read.append((plugin, contributions))
+        read.append((plugin, [*contributions, *read_computed(plugin)]))
     services = Services(read)
     roles = [item.name for _, contributions in read for item in contributions if isinstance(item, Role)]
     used = {selector for _, contributions in read for item in contributions for selector in selectors_of(item)}

@@ -17,6 +17,7 @@ from stoker.domain.plan import Barrier, Plan, PlannedInstance, PlannedNode
 from stoker.domain.snapshot import Snapshot
 from stoker.errors import PlanningError
 from stoker.planning.actions import Actions
+from stoker.planning.computed import missing, planned_computed
 from stoker.planning.definitions import TaskSource, task_sources
 from stoker.planning.files import Contents, FileProgram, file_programs
 from stoker.planning.fitting import check_operating_systems
@@ -98,7 +99,7 @@ class _Planner:
         self.parts, findings = apply_patches(self.parts)
         self.findings += findings
         findings, self.warnings = check_assignment(self.parts, self.snapshot.nodes)
-        self.warnings += not_undone(self.parts)
+        self.warnings += [*not_undone(self.parts), *missing(self.snapshot.plugins)]
         self.findings += findings
         self.findings += check_operating_systems(self.parts, self.snapshot.nodes, self.membership)
         findings, warnings = check_left_out(self.snapshot.nodes, tolerances(self.parts, self.snapshot.roles), self.chosen)
@@ -226,6 +227,7 @@ class _Planner:
             remove_plugins=[part.plugin.name for part in self.parts if part.plugin.removing and self.chosen is None],
             selection=snapshot.selection,
             left_out=left_out,
+            computed=planned_computed(snapshot.plugins),
             snapshot=hashlib.sha256(msgspec.json.encode(snapshot)).hexdigest(),
         )
         return msgspec.structs.replace(plan, warnings=[*plan.warnings, *torn(plan)]) if left_out else plan

@@ -11,12 +11,13 @@ from typing import Final, Literal
 import msgspec
 
 from stoker.db.deployments import list_deployments
-from stoker.db.plans import load_plan
+from stoker.db.plans import load_plan, load_snapshot
 from stoker.domain.action import ServiceAction
 from stoker.domain.node import ObservedFile
 from stoker.domain.plan import Plan
 from stoker.domain.snapshot import AppliedFile, NodeInput
 from stoker.services import snapshots
+from stoker.services.before_plan import with_computed
 from stoker.services.context import ServerContext
 from stoker.services.plan_views import shown
 
@@ -59,8 +60,12 @@ def look(context: ServerContext, environment: str) -> list[NodeDrift]:
     with context.database.read() as connection:
         stored = snapshots.read_stored(context, connection, environment)
         known = _Known({}, {})
-        for row in list_deployments(connection, stored.snapshot.environment_id)[:_LOOKED_BACK]:
+        deployments = list_deployments(connection, stored.snapshot.environment_id)[:_LOOKED_BACK]
+        for row in deployments:
             _learn(known, load_plan(connection, str(row.plan_id)).plan)
+        if deployments:
+            deployed = load_snapshot(connection, str(deployments[0].plan_id))
+            stored = msgspec.structs.replace(stored, snapshot=with_computed(stored.snapshot, deployed))
     snapshot = context.wait(snapshots.look(context, stored)).snapshot
     return [_node(node, snapshot.secret_hashes, known) for node in snapshot.nodes]
 

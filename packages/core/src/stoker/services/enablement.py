@@ -36,6 +36,7 @@ from stoker.services.plugin_inputs import Candidate, input_of
 from stoker.services.plugin_resolution import in_words, ways_out
 from stoker.services.plugin_settings import settings_schema
 from stoker.services.secrets import SecretStore, public_parts
+from stoker.services.settings_checks import check_settings
 from stoker.services.tags import refuse_outdated, tag
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class EnabledPluginView(msgspec.Struct, frozen=True, kw_only=True):
     """What is still missing before a plan can be made."""
     settings_schema: dict[str, object]
     """JSON Schema of the settings."""
+    warnings: list[Finding] = []
+    """What the plugin's own check of its settings said when they were stored."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +156,7 @@ def look_into(
         )
     together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
     _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
+    check_settings(context, home, home.name, [candidate])
     return home, candidates, candidate
 
 
@@ -377,6 +381,7 @@ def _keep(
     action = _remember(connection, home, plugin, before, candidate.version, returning_to)
     table = tables.environment_plugins
     values = {"version": candidate.version, "settings": msgspec.json.encode(document).decode(), "state": "enabled"}
+    values["warnings"] = msgspec.json.encode(candidate.warnings).decode()
     if before is None:
         connection.execute(insert(table).values(environment_id=environment_id, plugin=plugin, **values))
     else:
@@ -438,6 +443,7 @@ def _candidate(
         looked=looked,
         public=public_parts(connection, environment_id, plugin, looked.complete, looked.secrets),
         removing=removing,
+        warnings=msgspec.json.decode(getattr(row, "warnings", "[]"), type=list[Finding]),
     )
 
 
@@ -455,6 +461,7 @@ def _views(connection: Connection, environment_id: str) -> list[EnabledPluginVie
                 public=candidate.public,
                 problems=looked.missing,
                 settings_schema=settings_schema(candidate.manifest),
+                warnings=candidate.warnings,
             )
         )
     return views

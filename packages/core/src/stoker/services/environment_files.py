@@ -37,6 +37,7 @@ from stoker.services.node_lists import views_of_names
 from stoker.services.nodes import NewNode, NodeChange, change_in
 from stoker.services.plugin_inputs import Candidate
 from stoker.services.releases import show as show_release
+from stoker.services.settings_checks import check_settings
 
 _TRIES: Final = 3
 _SHOWN: Final = 5
@@ -123,6 +124,7 @@ def apply(
         findings += overrides_unfit(context, name, candidates, file)
         _refuse(name, findings)
         enablement.check_together(context, name, candidates, "what the file says")
+        check_settings(context, home, name, candidates)
         if home is not None and not dry_run:
             enablement.say_farewell(context, home, [candidate.plugin for candidate in candidates])
         try:

@@ -125,7 +125,13 @@ def summarize(plan: Plan) -> dict[str, object]:
         "drift": files["drift"] + packages["drift"] + _drifting_services(plan),
     }
     primaries = {selector: plan.nodes[place].name for selector, place in plan.primaries.items()}
-    return {"counts": counts, "warnings": plan.warnings, "primaries": primaries, "selection": plan.selection}
+    return {
+        "counts": counts,
+        "warnings": plan.warnings,
+        "primaries": primaries,
+        "selection": plan.selection,
+        "computed": plan.computed,
+    }
 
 
 def _drifting_services(plan: Plan) -> int:

@@ -15,12 +15,13 @@ from stoker.db.environments import find_environment, refuse_while_deploying
 from stoker.db.plans import StoredPlan, load_plan, load_snapshot, plan_summaries, save_plan
 from stoker.db.vault import SecretName, Vault
 from stoker.domain.node import NodeTarget
-from stoker.domain.plan import Plan
+from stoker.domain.plan import Plan, PlannedComputed
 from stoker.domain.snapshot import Selection, Snapshot
 from stoker.errors import ConflictError, NotFoundError
 from stoker.orchestration.materials import Materials
 from stoker.plugin_host import planning_process
 from stoker.services import audit, plan_progress, plan_views, snapshots
+from stoker.services.before_plan import with_computed
 from stoker.services.context import ServerContext
 from stoker.services.observation import Watchers
 from stoker.services.unfit_secrets import refuse_unfit
@@ -52,6 +53,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     """Selector (``primary(ROLE)``, ``once``) -> name of the one node that it means."""
     selection: Selection | None = None
     """The part of the environment that it is about; null for the whole."""
+    computed: list[PlannedComputed] = []
+    """What the code of plugins computed for it (``before_plan``), and what is missing."""
 
 
 class _Summary(msgspec.Struct):
@@ -59,6 +62,7 @@ class _Summary(msgspec.Struct):
     warnings: list[str] = []
     primaries: dict[str, str] = {}
     selection: Selection | None = None
+    computed: list[PlannedComputed] = []
 
 
 @METRICS.planning()
@@ -180,6 +184,7 @@ def _view(row: Row[Any], environment: str) -> PlanView:
         warnings=summary.warnings,
         primaries=summary.primaries,
         selection=summary.selection,
+        computed=summary.computed,
     )
 
 
@@ -230,6 +235,7 @@ async def look_again(context: ServerContext, old: Snapshot, now: snapshots.Gathe
         now: what the database says.
         wanted: ids of the nodes to look at.
     """
+    now = msgspec.structs.replace(now, snapshot=with_computed(now.snapshot, old))  # as planned; hooks are not asked again
     lists = await snapshots.watch_lists(context, now.snapshot)
     watches = {node.id: watch for node, watch in zip(now.snapshot.nodes, lists, strict=True)}
     snapshot = msgspec.structs.replace(now.snapshot, nodes=[node for node in now.snapshot.nodes if node.id in wanted])

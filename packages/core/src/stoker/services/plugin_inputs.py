@@ -29,6 +29,8 @@ class Candidate(msgspec.Struct):
     public: dict[str, object]
     """What anybody may know of its pairs."""
     removing: bool = False
+    warnings: list[Finding] = []
+    """What the plugin's own check said of its settings, and did not refuse."""
 
 
 class _Manifest(msgspec.Struct):
@@ -43,14 +45,7 @@ def input_of(context: ServerContext, candidate: Candidate) -> PluginInput:
     """A plugin as planning sees it. Raises InvalidInputError: a template of its bundle is no text."""
     manifest = msgspec.json.decode(candidate.manifest, type=_Manifest)
     contributions = manifest.contributions
-    templates: dict[str, str] = {}
-    blobs: dict[str, str] = {}
-    for contribution in contributions:
-        if isinstance(path := contribution.get("template"), str) and (data := _file(context, candidate, path)) is not None:
-            templates[path] = _text(candidate, path, data)
-        for field in ("source", "executable"):
-            if isinstance(path := contribution.get(field), str) and (data := _file(context, candidate, path)) is not None:
-                blobs[path] = hashlib.sha256(data).hexdigest()
+    templates, blobs = files_of(context, candidate.plugin, candidate.version, contributions, removing=candidate.removing)
     return PluginInput(
         name=candidate.plugin,
         version=candidate.version,
@@ -68,26 +63,47 @@ def input_of(context: ServerContext, candidate: Candidate) -> PluginInput:
     )
 
 
-def _file(context: ServerContext, candidate: Candidate, path: str) -> bytes | None:
+def files_of(
+    context: ServerContext, plugin: str, version: str, contributions: list[dict[str, object]], *, removing: bool = False
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The files of a bundle that contributions name: templates by path with their text, others with their SHA-256.
+
+    Raises:
+        InvalidInputError: a template is no text, and the plugin is not being removed.
+    """
+    templates: dict[str, str] = {}
+    blobs: dict[str, str] = {}
+    for contribution in contributions:
+        path = contribution.get("template")
+        if isinstance(path, str) and (data := _file(context, plugin, version, path)) is not None:
+            templates[path] = _text(plugin, version, path, data, removing=removing)
+        for field in ("source", "executable"):
+            path = contribution.get(field)
+            if isinstance(path, str) and (data := _file(context, plugin, version, path)) is not None:
+                blobs[path] = hashlib.sha256(data).hexdigest()
+    return templates, blobs
+
+
+def _file(context: ServerContext, plugin: str, version: str, path: str) -> bytes | None:
     """A file of the bundle; planning says what is wrong where there is none, with everything else that is."""
     try:
-        return context.store.blob(candidate.plugin, candidate.version, path)
+        return context.store.blob(plugin, version, path)
     except NotFoundError:
         return None
 
 
-def _text(candidate: Candidate, path: str, data: bytes) -> str:
+def _text(plugin: str, version: str, path: str, data: bytes, *, removing: bool) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        if candidate.removing:
+        if removing:
             return ""  # nothing is written any more, and a broken plugin cannot stop its own removal
         finding = Finding(
             rule="E007",
-            plugin=candidate.plugin,
+            plugin=plugin,
             field="template",
             file=path,
-            message=f"plugin {candidate.plugin} {candidate.version}: template {path} is not UTF-8 (byte {error.start}).",
+            message=f"plugin {plugin} {version}: template {path} is not UTF-8 (byte {error.start}).",
             remedy="Save it as UTF-8 and build the bundle again; what is no text goes with tasks.upload.",
         )
         raise InvalidInputError(finding.message, remedy=finding.remedy, findings=[finding]) from error

@@ -20,6 +20,7 @@ from stoker.domain.node import Facts, NodeTarget, Observation, Watch
 from stoker.domain.snapshot import NodeInput, OverrideInput, PluginInput, Snapshot
 from stoker.errors import PlanningError
 from stoker.plugin_host import planning_process
+from stoker.services.before_plan import compute
 from stoker.services.context import ServerContext
 from stoker.services.enablement import incomplete, plugin_inputs
 from stoker.services.nodes import keep_facts
@@ -90,7 +91,7 @@ def gather(context: ServerContext, environment: str) -> Gathered:
     with context.database.read() as connection:
         stored = read_stored(context, connection, environment)
         refuse_incomplete(connection, stored.snapshot.environment_id, stored.snapshot.environment_name)
-    return context.wait(look(context, stored))
+    return context.wait(look(context, stored, hooks=True))
 
 
 def refuse_incomplete(connection: Connection, environment_id: str, name: str) -> None:
@@ -104,13 +105,24 @@ def refuse_incomplete(connection: Connection, environment_id: str, name: str) ->
         )
 
 
-async def look(context: ServerContext, stored: Gathered) -> Gathered:
-    """Look at all nodes, and close the snapshot; nodes that do not answer say why."""
+async def look(context: ServerContext, stored: Gathered, *, hooks: bool = False) -> Gathered:
+    """Look at all nodes, and close the snapshot; nodes that do not answer say why.
+
+    Args:
+        context: the server.
+        stored: what the database knows.
+        hooks: whether plugins' ``before_plan`` hooks are asked, once the facts of the nodes are known.
+
+    Raises:
+        PlanningError: a hook without which there is no plan failed.
+    """
     known = {node.id: (node.facts, stored.facts_at[node.id]) for node in stored.snapshot.nodes}
     watchers = Watchers(context, stored.targets)
     try:
         await watchers.connect(known)
         stored = keep_seen(context, stored, watchers)
+        if hooks:
+            stored = msgspec.structs.replace(stored, snapshot=await compute(context, stored.snapshot))
         watches = await watch_lists(context, stored.snapshot)
         await watchers.observe({node.id: watch for node, watch in zip(stored.snapshot.nodes, watches, strict=True)})
     finally:

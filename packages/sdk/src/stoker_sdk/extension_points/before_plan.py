@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from stoker_sdk.model.code import check_code, check_deadline
 from stoker_sdk.model.contribution import Contribution, ExtensionPoint
@@ -29,7 +30,7 @@ class BeforePlan(Contribution, frozen=True, kw_only=True, tag="before_plan"):
     call: str
     """The function, as ``code(FUNCTION)``."""
     points: Sequence[str]
-    """The classes of contributions that it may give, e.g. ``config_files.option``, ``node_packages``."""
+    """The classes of contributions that it may give, e.g. ``config_files.option``, ``node_packages``, ``tasks.*``."""
     names: Sequence[str] = ("*",)
     """Patterns (``*`` stands for anything) that the labels of its contributions must fit, e.g. ``config_files.option
     /etc/exports*``."""
@@ -50,8 +51,19 @@ class BeforePlan(Contribution, frozen=True, kw_only=True, tag="before_plan"):
         yield from check_deadline(self.deadline)
         if not self.points:
             yield Finding(rule="X050", field="points", message="it may fill nothing.", remedy="Name a class of contributions.")
+        for index, point in enumerate(self.points):
+            if point.partition(".")[0] not in FILLABLE or point == "node_packages.repository":
+                yield Finding(
+                    rule="X051",
+                    field=f"points[{index}]",
+                    message=f"{point[:80]!r} is nothing that a plan could still get.",
+                    remedy=f"Name a class of these extension points: {', '.join(FILLABLE)}; * stands for anything.",
+                )
         if self.when is not None:
             yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Give nothing in the function.")
 
+
+FILLABLE: Final = ("config_files", "health_checks", "node_packages", "task_patches", "tasks")
+"""Extension points whose contributions nobody needs to know before there is a plan."""
 
 POINT = ExtensionPoint(name="before_plan", combines="slot", contributions=(BeforePlan,), needs_code=True)
