@@ -73,13 +73,18 @@ class Shown:
         """The level of the text that the query reads."""
         return level_of(self._who.access)
 
-    def text_of(self, environment: str, text: str | None, everybody: str | None) -> Part:
+    @property
+    def columns(self) -> tuple[int, bool]:
+        """What tells queries apart: the level, and whether the text for everybody is needed, too."""
+        return self.level, self._limited
+
+    def text_of(self, environment: str, text: str | None, everybody: str | None = None) -> Part:
         """What is shown of an object.
 
         Args:
             environment: the name of its environment.
             text: as it is stored for the caller's level.
-            everybody: as it is stored for everybody.
+            everybody: as it is stored for everybody; needed for those whose level is limited to some environments.
         """
         if self._limited and level_in(self._who, environment) == EVERYBODY:
             text = everybody
@@ -158,10 +163,12 @@ class _States:
         )
 
 
-def with_ext(query: Select[Any], joined: FromClause, identity: ColumnElement[Any], level: int) -> Select[Any]:
-    """A query with two more columns: the text for a level, and the one for everybody."""
+def with_ext(query: Select[Any], joined: FromClause, identity: ColumnElement[Any], level: int, *, limited: bool) -> Select[Any]:
+    """A query with one more column, the text for a level; for who has that level in some environments alone, with two: for
+    everybody.
+    """
     source = joined.outerjoin(tables.object_ext, _ext.object_id == identity)
-    return query.add_columns(_TEXTS[level].label("ext"), _ext.everybody).select_from(source)
+    return query.add_columns(_TEXTS[level].label("ext"), *([_ext.everybody] if limited else [])).select_from(source)
 
 
 def stored(connection: Connection, identities: Sequence[str], level: int) -> dict[str, tuple[str, str]]:

@@ -58,7 +58,7 @@ def list_nodes(context: ServerContext, window: Window, wanted: NodeFilter = ANY,
     with context.database.read() as connection:
         environment = find_environment(connection, wanted.environment).id if wanted.environment else None
         shown = Shown(connection, "node", added)
-        query = WITH_EXT[shown.level] if shown.there else ALL_NODES
+        query = WITH_EXT[shown.columns] if shown.there else ALL_NODES
         query = look(query.where(*_conditions(wanted, environment)), window, name)
         rows, last = cut(connection.execute(query).all(), window, _key)
         if not rows:

@@ -107,7 +107,7 @@ class AddedNode(NodeView, frozen=True, kw_only=True, gc=False, omit_defaults=Tru
     """Only if it was to be reached and could not be."""
 
 
-def _query(level: int | None = None) -> Select[tuple[object, ...]]:
+def _query(level: int | None = None, *, limited: bool = False) -> Select[tuple[object, ...]]:
     node, environment, credential = tables.nodes, tables.environments, tables.credentials
     jump = tables.nodes.alias("jump")
     joined = (
@@ -133,13 +133,13 @@ def _query(level: int | None = None) -> Select[tuple[object, ...]]:
         node.c.facts_at,
         node.c.removing,
     )
-    return query.select_from(joined) if level is None else ext.with_ext(query, joined, node.c.id, level)
+    return query.select_from(joined) if level is None else ext.with_ext(query, joined, node.c.id, level, limited=limited)
 
 
 ALL_NODES = _query()
 """What a view needs of every node, in no order; made once, for that costs as much as to run it."""
-WITH_EXT: Final = {level: _query(level) for level in LEVELS}
-"""The same with what plugins add, for each level of people."""
+WITH_EXT: Final = {(level, limited): _query(level, limited=limited) for level in LEVELS for limited in (False, True)}
+"""The same with what plugins add, for each level of people, and for those who have it in some environments alone."""
 
 
 def view_of(row: Sequence[Any], roles: dict[str, list[str]], shown: ext.Shown | None = None) -> NodeView:
