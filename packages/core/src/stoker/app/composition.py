@@ -8,15 +8,15 @@ import asyncio
 import importlib
 import logging
 import pkgutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from litestar import Litestar, Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
-from litestar.types import Middleware
+from litestar.types import Middleware, Scope
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
@@ -189,8 +189,20 @@ def build_inner_app(
         middleware=[*middleware, Idempotency(context, MAX_BODY)],
     )
     if context.back is not None:
-        context.back.serve_api(cast("AsgiApp", app.asgi_handler))
+        context.back.serve_api(_behind_the_door(app))
     return app
+
+
+def _behind_the_door(app: Litestar) -> AsgiApp:
+    """The application for who has been let in already; its own door comes before ``asgi_handler`` later."""
+    handler = app.asgi_handler
+
+    async def answer(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401  as ASGI has them
+        scope["app"] = scope["litestar_app"] = app
+        scope.setdefault("state", {})
+        await handler(cast("Scope", scope), receive, send)
+
+    return answer
 
 
 def routers() -> list[Router]:
