@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The Stoker authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which versions of plugins count: the server's default one of each, and those that are denied."""
+"""Which versions of plugins count: the default one of each, those that are denied, and what is wrong with any."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from litestar.status_codes import HTTP_200_OK
 from stoker.api.listing import Listing
 from stoker.api.openapi import problems
 from stoker.api.rights import ADMIN
-from stoker.services import plugin_defaults, plugin_denials
+from stoker.services import plugin_defaults, plugin_denials, plugin_diagnosis
 from stoker.services.context import ServerContext
 from stoker.services.plugin_defaults import DefaultView
 from stoker.services.plugin_denials import DenialView
+from stoker.services.plugin_diagnosis import PluginProblem
 
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -80,6 +81,15 @@ async def allow_plugin(
     await context.at_length(plugin_denials.allow, context, name, versions)
 
 
+@get("/plugin-diagnosis", opt={"supervised": True}, responses=problems(404))
+async def diagnose_plugins(
+    context: NamedDependency[ServerContext],
+    name: Annotated[str, QueryParameter(description="Only the versions of this plugin.")] = "",
+) -> Listing[PluginProblem]:
+    """What is wrong with installed plugins, and how to mend it; nothing is changed."""
+    return Listing(await context.at_length(plugin_diagnosis.diagnose, context, name))
+
+
 router = Router(
     "/api",
     route_handlers=[
@@ -89,6 +99,7 @@ router = Router(
         list_denied_plugins,
         deny_plugin,
         allow_plugin,
+        diagnose_plugins,
     ],
     tags=["plugins"],
 )

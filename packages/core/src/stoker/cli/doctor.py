@@ -90,6 +90,9 @@ def _asked(config: ServerConfig | None) -> Iterator[Check]:
         remedy = "Start it without --safe-mode (safe_mode in its configuration) when 'stoker plugins doctor' finds nothing more."
         yield warn("safe mode", "no plugin's code runs: their hooks, events and jobs wait", remedy)
     yield from _sandbox(str(client.health().get("sandbox", "")))
+    if broken := [problem for problem in client.diagnose_plugins() if problem["severity"] == "error"]:
+        names = sorted({f"{problem['plugin']} {problem['version']}" for problem in broken})
+        yield fail("plugins at work", output.names(names), "'stoker plugins doctor' says what is wrong and how to mend it.")
     if config is None:
         nodes = [node["name"] for node in client.nodes() if node.get("status") in ("unreachable", "error")]
         if nodes:

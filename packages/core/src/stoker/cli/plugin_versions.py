@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from stoker.cli import complete, output
+from stoker.cli import complete, output, plugin_doctor
 from stoker.cli.lazy import Command
 from stoker.cli.session import connect
 from stoker.errors import InvalidInputError
@@ -107,4 +107,4 @@ def denied(as_json: bool) -> None:
     output.table(("NAME", "VERSIONS", "REASON", "BY", "INSTALLED"), rows, empty="Nothing is denied.")
 
 
-COMMANDS = (default, deny, allow, denied)
+COMMANDS = (default, deny, allow, denied, plugin_doctor.doctor)

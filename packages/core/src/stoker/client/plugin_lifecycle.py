@@ -34,6 +34,18 @@ class DenialDocument(TypedDict, total=False):
     installed: list[str]
 
 
+class PluginProblemDocument(TypedDict, total=False):
+    """Something that is wrong with a plugin version."""
+
+    plugin: str
+    version: str
+    environment: str
+    severity: str
+    problem: str
+    message: str
+    remedy: str
+
+
 class LedgerItemDocument(TypedDict, total=False):
     """Something that goes with a plugin version."""
 
@@ -114,6 +126,10 @@ class PluginLifecycleRequests(Requests):
     def allow_plugin(self, name: str, versions: str) -> None:
         """Take a denial back."""
         self._send("DELETE", f"/api/plugin-denials/{_q(name)}", query={"versions": versions})
+
+    def diagnose_plugins(self, name: str = "") -> list[PluginProblemDocument]:
+        """What is wrong with installed plugins, or with one."""
+        return self._many(PluginProblemDocument, "/api/plugin-diagnosis", {"name": name or None})
 
     def plugin_ledger(self, name: str, version: str) -> LedgerDocument:
         """Everything that uninstalling a version would take away."""
