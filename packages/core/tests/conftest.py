@@ -151,7 +151,7 @@ class RunningServer:
     def __init__(self, data_dir: Path, *, database: str = "", **fields: object) -> None:
         """``database``: an URL, of which any of SQLite means the file in the data folder."""
         self.data_dir = data_dir
-        self.fields = {**fields, "database": _setting(database)}
+        self.fields = {"venv_template": VENV_TEMPLATE, **fields, "database": _setting(database)}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data_dir.with_suffix(".log")
         with socket.socket() as probe:

@@ -16,13 +16,13 @@ from stoker_sdk.worker.protocol import APPLICATION, CONTEXT_HEADER, ROOT_HEADER,
 from stoker.api.refusals import method_of
 from stoker.domain import actor
 from stoker.domain.actor import Actor
-from stoker.errors import BadRequestError, InvalidInputError, WorkerError
+from stoker.errors import BadRequestError, InvalidInputError, StokerError, WorkerError
 from stoker.plugin_host.app_addresses import Address
 from stoker.plugin_host.app_headers import Headers, from_application, length_of, to_application
 from stoker.plugin_host.app_places import Place, place_of, version_in_use
 from stoker.plugin_host.app_traffic import Traffic
 from stoker.plugin_host.back import Scope as BackScope
-from stoker.plugin_host.relay import AnswerError, HttpRelay, Request, body_of
+from stoker.plugin_host.relay import AnswerError, HttpRelay, NoAnswerError, Request, body_of
 from stoker.plugin_host.relay_websocket import Opening, relay_websocket
 from stoker.plugin_host.unix_http import Answer, BrokenExchangeError, Exchange
 from stoker.plugin_host.worker import Worker
@@ -32,6 +32,8 @@ from stoker.services.plugin_applications import Rules
 
 _TRIES: Final = 3
 """How often a request that no worker has seen is tried: the version in use may change, or a worker die, at any moment."""
+_DEATH_SECONDS: Final = 1.0
+"""How soon it is known that a worker's process has ended."""
 _LARGEST_CONTEXT: Final = 48 * 1024
 """Bytes of what an application is told with a request; a worker takes headers of 64 KiB."""
 
@@ -57,15 +59,22 @@ class ToWorkers:
         """Let the worker of the version in use answer. Raises StokerError."""
         for tries_left in reversed(range(_TRIES)):
             place = place_of(self._context.registry.read(), address)
+            attempt = _Attempt()
             try:
-                await self._try(place, address, scope, receive, send)
+                await self._try(place, address, scope, receive, send, attempt)
             except BrokenExchangeError as error:
                 if not tries_left:
                     raise AnswerError(
                         f"{place.title} cannot be asked: {error.detail}.", remedy="'stoker plugins doctor' says more."
                     ) from error
-            except WorkerError:
-                if not tries_left or self._in_use(place.plugin, place.environment_id) == place.version:
+                await attempt.met_its_end()
+            except NoAnswerError:
+                # a request that changes nothing may have met a worker that another one had just brought down
+                if tries_left < _TRIES - 1 or not _harmless(scope) or not await attempt.met_its_end():
+                    raise
+            except StokerError:
+                moved = self._in_use(place.plugin, place.environment_id) != place.version
+                if attempt.relayed or not tries_left or not moved:
                     raise
             else:
                 return
@@ -78,8 +87,13 @@ class ToWorkers:
             known = self._known[key] = (place.digest, rules)
         return known[1]
 
-    async def _try(self, place: Place, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask the worker once. Raises BrokenExchangeError, WorkerError: it has not seen the request."""
+    async def _try(self, place: Place, address: Address, scope: Scope, receive: Receive, send: Send, attempt: _Attempt) -> None:
+        """Ask the worker once; ``attempt`` says how far it came.
+
+        Raises:
+            BrokenExchangeError: it cannot be reached.
+            StokerError: it did not answer, or this request is refused.
+        """
         context, who = self._context, actor.current()
         rules = await self._rules(place)
         plugin_applications.refuse(who, rules, method_of(scope), address.path, place.environment_name)
@@ -99,16 +113,42 @@ class ToWorkers:
         if context.workers is None or context.back is None:
             raise WorkerError(place.plugin, place.version, "start", "this process runs no plugins' code.")
         async with context.workers.using(place.plugin, place.version) as worker:
+            attempt.worker = worker
             passing = self.traffic.passing(place.plugin, place.environment_id, place.version, who, worker.leaving)
             with passing as passage, context.back.open(back) as token:
                 told = CallContext(caller=caller, token=token, environment=place.environment, settings=settings)
                 headers += [(CONTEXT_HEADER.encode(), _encoded(place, told)), (ROOT_HEADER.encode(), address.root.encode())]
                 asked = _Asked(place=place, address=address, rules=rules, headers=headers, scope=scope)
                 if scope["type"] == ScopeType.WEBSOCKET:
+                    attempt.relayed = True
                     await relay_websocket(asked.opening(worker), receive, send, asked.answer_headers, passage)
                     return
                 exchange = await Exchange.connect(worker.socket)
+                attempt.relayed = True
                 await HttpRelay(asked.request(), exchange, asked.answer_headers, passage).run(receive, send)
+
+
+class _Attempt:
+    """How far a try came."""
+
+    def __init__(self) -> None:
+        self.relayed = False
+        """Whether the worker may have seen the request."""
+        self.worker: Worker | None = None
+
+    async def met_its_end(self) -> bool:
+        """Whether the worker's process ends, or has ended, just now."""
+        until = asyncio.get_running_loop().time() + _DEATH_SECONDS
+        while self.worker is not None and self.worker.alive:
+            if asyncio.get_running_loop().time() > until:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+
+def _harmless(scope: Scope) -> bool:
+    """Whether a request changes nothing, so that it may be sent again."""
+    return method_of(scope) in plugin_applications.READING and not body_of(scope["headers"])
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):

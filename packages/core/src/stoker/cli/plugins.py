@@ -136,6 +136,7 @@ def show(plugin: str, as_json: bool) -> None:
             ("default", "yes" if found.get("default") else "no"),
             ("denied", found.get("denied")),
             ("reaches the network", found.get("outbound_network") if found.get("network_agreed") else ""),
+            ("API description", found.get("openapi_problem")),
             ("installed", output.when(found.get("installed_at"))),
             ("used by", ", ".join(found.get("environments") or [])),
         ]

@@ -73,6 +73,7 @@ class PluginDocument(TypedDict, total=False):
     denied: str
     outbound_network: str
     network_agreed: bool
+    openapi_problem: str
 
 
 class ServiceDocument(TypedDict, total=False):

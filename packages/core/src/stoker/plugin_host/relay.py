@@ -36,6 +36,10 @@ class AnswerError(StokerError):
     kind = "plugin-answer"
 
 
+class NoAnswerError(AnswerError):
+    """A plugin's application ended, or closed the connection, without an answer."""
+
+
 class LateAnswerError(StokerError):
     """A plugin's application did not begin its answer in time."""
 
@@ -173,7 +177,7 @@ class HttpRelay:
         elif self._passage.closed and not self.begun:
             raise AnswerError(f"{self._request.who}: {self._passage.closed}.", remedy="Send the request again.") from error
         elif not self.begun:
-            raise AnswerError(
+            raise NoAnswerError(
                 f"{self._request.who} gave no answer: {error.detail}.",
                 remedy="Try again; 'stoker plugins doctor' and the server's log say more.",
             ) from error

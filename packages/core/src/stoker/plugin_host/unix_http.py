@@ -56,6 +56,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._sent = False
+        self._ended = False
         self._writable = True
 
     @classmethod
@@ -126,14 +127,17 @@ class Exchange:
             while (event := self._state.next_event()) is h11.NEED_DATA:
                 self._state.receive_data(await self._read())
         except h11.RemoteProtocolError as error:
-            raise BrokenExchangeError(f"it does not speak HTTP, or ended in the middle: {error}", sent=self._sent) from error
+            what = "it closed the connection" if self._ended else f"it does not speak HTTP: {error}"
+            raise BrokenExchangeError(what, sent=self._sent) from error
         return event
 
     async def _read(self) -> bytes:
         try:
-            return await self._loop.sock_recv(self._socket, _PIECE)
+            data = await self._loop.sock_recv(self._socket, _PIECE)
         except OSError:  # it closed with something unread, or was closed from here
-            return b""
+            data = b""
+        self._ended = not data
+        return data
 
     def break_off(self) -> None:
         """End the connection at once; who waits for a piece gets BrokenExchangeError."""

@@ -7,9 +7,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
-import tempfile
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -20,34 +17,26 @@ from stoker.domain.access import AccessLevel
 from stoker.domain.actor import SYSTEM
 from stoker.errors import StokerError
 from stoker.plugin_host.back import Scope
-from stoker.plugin_host.openapi_parts import LARGEST, BrokenDescriptionError, Part, part_of
+from stoker.plugin_host.openapi_parts import LARGEST, BrokenDescriptionError, part_of
 from stoker.plugin_host.registry import Registry, VersionEntry
 from stoker.plugin_host.unix_http import Exchange
 from stoker.services import plugin_applications
 from stoker.services.context import ServerContext
 from stoker.services.plugin_applications import Rules
+from stoker.services.plugin_descriptions import Kept, forget, known, load, store
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = (2.0, 5.0, 15.0, 60.0, 300.0)
+"""The pauses after which an application that could not be asked is asked again."""
 _ANSWER_SECONDS: Final = 30.0
 _OK: Final = 200
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one plugin's description."""
-
-    version: str
-    digest: str
-    """Of the bundle that it was asked of."""
-    fault: str = ""
-    """Why there is none; empty if there is."""
-    part: Part = Part()
 
 
 def add(context: ServerContext, document: dict[str, Any]) -> dict[str, Any]:
     """The server's description with those of its plugins."""
     for name in context.registry.read().plugins:
-        kept = _load(context, name)
+        kept = load(context, name)
         if kept is None or kept.fault or not _is_current(context.registry.read(), name, kept):
             continue
         document["paths"].update(kept.part.paths)
@@ -56,45 +45,43 @@ def add(context: ServerContext, document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def fault(context: ServerContext, name: str, version: str) -> str:
-    """What is wrong with the description of a plugin version's application; empty if nothing is known to be."""
-    kept = _load(context, name)
-    return kept.fault if kept is not None and kept.version == version else ""
-
-
-def forget(context: ServerContext, name: str, version: str) -> None:
-    """Keep nothing of a version."""
-    kept = _load(context, name)
-    if kept is not None and kept.version == version:
-        _file(context, name).unlink(missing_ok=True)
-
-
 async def keep(context: ServerContext) -> None:
     """Ask each application once for its description, for as long as the server lives."""
     seen: Registry | None = None
+    pauses: list[float] = []
+    due: float | None = None
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
+        now = asyncio.get_running_loop().time()
         registry = context.registry.read()
-        if registry is seen:
+        if registry is not seen:
+            seen, pauses, due = registry, [*_AGAIN_SECONDS], now
+        if due is None or now < due:
             continue
-        seen = registry
+        due = None
         try:
-            await _look(context, registry)
+            if await _look(context, registry) and pauses:
+                due = now + pauses.pop(0)
         except Exception:  # noqa: BLE001  the next change is looked at all the same
             _LOG.exception("descriptions of plugins' applications cannot be kept")
 
 
-async def _look(context: ServerContext, registry: Registry) -> None:
+async def _look(context: ServerContext, registry: Registry) -> bool:
+    """Ask those of which nothing is kept; answers whether one of them could not be asked."""
+    again = False
     for name, plugin in registry.plugins.items():
         entry = plugin.versions.get(plugin.default)
-        kept = _load(context, name)
+        kept = load(context, name)
         if entry is None or not entry.application or not entry.openapi:
-            _file(context, name).unlink(missing_ok=True)
-        elif kept is None or not _is_current(registry, name, kept):
-            _store(context, name, await _ask(context, name, plugin.default, entry))
-    for file in _folder(context).glob("*.json"):
-        if file.stem not in registry.plugins:
-            file.unlink(missing_ok=True)
+            forget(context, name)
+        elif kept is None or kept.passing or not _is_current(registry, name, kept):
+            kept = await _ask(context, name, plugin.default, entry)
+            again = again or kept.passing
+            if _is_current(context.registry.read(), name, kept):
+                store(context, name, kept)
+    for gone in set(known(context)) - set(registry.plugins):
+        forget(context, gone)
+    return again
 
 
 def _is_current(registry: Registry, name: str, kept: Kept) -> bool:
@@ -110,7 +97,8 @@ async def _ask(context: ServerContext, name: str, version: str, entry: VersionEn
         part = await asyncio.to_thread(part_of, name, document, lambda method, path: _access(rules, method, path))
     except StokerError as error:
         _LOG.warning("plugin %s %s: %s", name, version, error.detail, extra={"plugin": name})
-        return Kept(version=version, digest=entry.digest, fault=error.detail)
+        passing = not isinstance(error, BrokenDescriptionError)
+        return Kept(version=version, digest=entry.digest, fault=error.detail, passing=passing)
     return Kept(version=version, digest=entry.digest, part=part)
 
 
@@ -160,27 +148,3 @@ def _access(rules: Rules, method: str, path: str) -> str:
         levels = {item.name: item.access for item in permission.declared(rules.manifest)}
         return levels.get(route.permission, AccessLevel.ADMIN).value
     return (AccessLevel.VIEWER if method in plugin_applications.READING else AccessLevel.OPERATOR).value
-
-
-def _folder(context: ServerContext) -> Path:
-    return context.config.data_dir / "openapi"
-
-
-def _file(context: ServerContext, name: str) -> Path:
-    return _folder(context) / f"{name}.json"
-
-
-def _load(context: ServerContext, name: str) -> Kept | None:
-    try:
-        return msgspec.json.decode(_file(context, name).read_bytes(), type=Kept)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
-def _store(context: ServerContext, name: str, kept: Kept) -> None:
-    folder = _folder(context)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    number, made = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-    with os.fdopen(number, "wb") as file:
-        file.write(msgspec.json.encode(kept))
-    Path(made).replace(_file(context, name))

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy import Connection, Row
 
 from stoker.db import plugin_traces
 from stoker.db.plugins import environments_using, find_plugin
 from stoker.errors import ConflictError, StokerError
-from stoker.services import audit, plugin_events, plugin_ledger
+from stoker.services import audit, plugin_descriptions, plugin_events, plugin_ledger
 from stoker.services.context import ServerContext
 from stoker.services.plugins import INSTALLING
 
@@ -94,7 +95,8 @@ def _take_away(context: ServerContext, name: str, version: str) -> None:
     """End what works, then delete files: nobody asks for the version any more, and whoever did is done or out of time."""
     if context.workers is not None:
         context.wait(context.workers.stop(name, version, drain=context.config.plugin_drain_seconds))
-    for remove in (context.repositories.remove, context.venvs.remove, context.store.remove):
+    forget = partial(plugin_descriptions.forget, context)
+    for remove in (context.repositories.remove, context.venvs.remove, context.store.remove, forget):
         try:
             remove(name, version)
         except OSError:  # the rest goes all the same; what is left is told at the end

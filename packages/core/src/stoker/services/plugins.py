@@ -30,7 +30,7 @@ from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
 from stoker.domain.settings import check_schema
 from stoker.errors import BadRequestError, ConflictError, InvalidInputError
 from stoker.plugin_host.store import FILES
-from stoker.services import audit, plugin_events, repositories
+from stoker.services import audit, plugin_descriptions, plugin_events, repositories
 from stoker.services.commands import refuse_core_names
 from stoker.services.components import refuse_contradictions
 from stoker.services.context import ServerContext
@@ -86,6 +86,8 @@ class PluginView(msgspec.Struct, frozen=True, kw_only=True):
     """JSON Schema of its settings; empty if it has none."""
     repository_packages: list[RepositoryPackage] = []
     """The packages of its own repositories."""
+    openapi_problem: str = ""
+    """Why its application's OpenAPI document is no part of the server's; told where one version is shown."""
 
 
 class _Manifest(msgspec.Struct):
@@ -179,6 +181,7 @@ def _refuse_network(plugin: Plugin, *, allow_network: bool) -> None:
 def _forget(context: ServerContext, name: str, version: str) -> None:
     context.repositories.remove(name, version)
     context.venvs.remove(name, version)
+    plugin_descriptions.forget(context, name, version)
     context.store.remove(name, version)
 
 
@@ -231,7 +234,8 @@ def show(context: ServerContext, name: str, version: str) -> PluginView:
     """One installed version. Raises NotFoundError."""
     with context.database.read() as connection:
         row = find_plugin(connection, name, version)
-        return _view(row, environments_using(connection), default_version(connection, name), read_denials(connection))
+        view = _view(row, environments_using(connection), default_version(connection, name), read_denials(connection))
+    return msgspec.structs.replace(view, openapi_problem=plugin_descriptions.fault(context, name, version))
 
 
 def list_all(context: ServerContext, window: Window, name: str = "") -> Part[PluginView]:
