@@ -153,6 +153,10 @@ class RunningServer:
         self.data_dir = data_dir
         self.fields = {"venv_template": VENV_TEMPLATE, **fields, "database": _setting(database)}
         self.process: subprocess.Popen[bytes] | None = None
+        self.before: list[str] = []
+        """Words before its command, e.g. to become somebody else."""
+        self.surroundings: dict[str, str] = {}
+        """Further environment variables."""
         self.log = data_dir.with_suffix(".log")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -171,7 +175,10 @@ class RunningServer:
         document = msgspec.json.encode(config, enc_hook=str).decode()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "stoker.app", "--config-json", document], stdout=log, stderr=log
+                [*self.before, sys.executable, "-m", "stoker.app", "--config-json", document],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.surroundings},
             )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
