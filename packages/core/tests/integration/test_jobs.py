@@ -14,7 +14,7 @@ from stoker.app import build_app
 from stoker.db import jobs as job_rows
 from stoker.db import tables
 from stoker.orchestration import job_runner, running_job
-from stoker.plugin_host.unconfined import plan_unconfined
+from stoker.plugin_host.sandbox.choice import KINDS, Sandbox
 from stoker.plugin_host.workers import Limits, Workers
 from stoker.services.job_calls import make_runner
 from stoker_sdk import Plugin
@@ -140,9 +140,8 @@ def context(server_context, tmp_path, code, monkeypatch):
 
 def equip(context, tmp_path, code):
     """Workers that run our venv, and a runner that is patient for half a second."""
-    run = tmp_path / "w"
-    plan = lambda _name, _version, found: plan_unconfined(run, found)  # noqa: E731
-    context.workers = Workers(Limits(), lambda _name, _version: code, plan, context.back)
+    sandbox = Sandbox(tmp_path / "w", share=0.5, allow_unconfined=True, kinds=KINDS)
+    context.workers = Workers(Limits(), lambda _name, _version: code, sandbox, context.back)
     context.dispatcher._workers = context.workers
     context.jobs = make_runner(context)
     context.jobs._grace = 0.5
