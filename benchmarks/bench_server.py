@@ -95,7 +95,7 @@ def fill(folder: Path, installed: int = _PLUGINS) -> None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, float]]:
+def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str, float]]:
     """A server on these data: its process, its address, and the seconds until it answered."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -103,7 +103,7 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, float]
     stoker = Path(sys.executable).parent / "stoker"
     start = time.perf_counter()
     process = subprocess.Popen(
-        [str(stoker), "serve", "--data", str(folder), "--listen", f"127.0.0.1:{port}"],
+        [str(stoker), "serve", "--data", str(folder), "--listen", f"127.0.0.1:{port}", *options],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=_ENVIRONMENT,

@@ -110,10 +110,14 @@ class HotLoad:
         """How often each answer was given."""
         return Counter(answer for _, answer, _, _ in self.answers)
 
-    def mixed(self, address: str, old: str, new: str) -> float:
-        """Seconds during which requests began of which some were answered by the old and some by the new version."""
-        first = min((begun for where, told, begun, _ in self.answers if where == address and told == new), default=None)
-        last = max((begun for where, told, begun, _ in self.answers if where == address and told == old), default=None)
+    def mixed(self, address: str, old: str, new: str, since: float) -> float:
+        """Seconds during which requests began of which some were answered by the old and some by the new version.
+
+        ``since`` is a moment between the change before and this one: what began earlier may have met the version before the old.
+        """
+        asked = [(told, begun) for where, told, begun, _ in self.answers if where == address and begun >= since]
+        first = min((begun for told, begun in asked if told == new), default=None)
+        last = max((begun for told, begun in asked if told == old), default=None)
         return 0.0 if first is None or last is None else max(0.0, last - first)
 
 
