@@ -20,7 +20,7 @@ from stoker_sdk.validation import check_plugin
 
 from stoker.db.plugins import find_plugin
 from stoker.domain.snapshot import Computed, PluginInput, Snapshot
-from stoker.errors import PlanningError, StokerError
+from stoker.errors import HookFailedError, PlanningError, StokerError
 from stoker.services.context import ServerContext
 from stoker.services.declared_hooks import declared_in, hook_of, present_caller
 from stoker.services.plugin_inputs import files_of
@@ -111,13 +111,13 @@ async def _ask(context: ServerContext, snapshot: Snapshot, plugin: PluginInput, 
     except StokerError as error:
         if not item.required:
             return Computed(hook=item.name, missing=error.detail)
-        traceback = getattr(error, "traceback", "")
+        trace = f"\n{error.traceback}" if isinstance(error, HookFailedError) and error.traceback else ""
         return _Failure(
             Finding(
                 rule="J030",
                 plugin=plugin.name,
                 contribution=item.label,
-                message=error.detail + (f"\n{traceback}" if traceback else ""),
+                message=f"what {item.label} adds to plans is not known: {error.detail}{trace}",
                 remedy=error.remedy or "Mend the plugin, or disable it.",
             )
         )

@@ -130,8 +130,16 @@ def enable(
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
             _refuse_what_would_be_lost(connection, home, candidates, candidate)
+            if not any(other.plugin == plugin for other in candidates):
+                _begin_anew(context, home.id, plugin)
             return _keep(context, connection, home, candidate, returning_to)
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
+
+
+def _begin_anew(context: ServerContext, environment_id: str, plugin: str) -> None:
+    """What its hooks did before it was disabled counts no more."""
+    if context.quarantine is not None:
+        context.quarantine.rearm(lambda hook: (hook.plugin, hook.environment) == (plugin, environment_id))
 
 
 def look_into(

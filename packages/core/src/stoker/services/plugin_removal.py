@@ -54,6 +54,8 @@ def uninstall(context: ServerContext, name: str, version: str, *, delete_records
             if documents:
                 before["records"] = documents
             audit.record(connection, "plugin.uninstall", f"{name}/{version}", name, before=before)
+        if context.quarantine is not None:
+            context.quarantine.rearm(lambda hook: (hook.plugin, hook.version) == (name, version))
         _take_away(context, name, version)
         with context.database.read() as connection:
             left = plugin_ledger.found(context, connection, name, version, last=last)

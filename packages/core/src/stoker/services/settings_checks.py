@@ -15,7 +15,7 @@ from stoker_sdk.extension_points.validate_settings import ValidateSettings
 from stoker_sdk.model.finding import Finding
 
 from stoker.db.environments import enabled_plugins
-from stoker.errors import ConflictError, InvalidInputError, StokerError
+from stoker.errors import ConflictError, HookFailedError, InvalidInputError, StokerError
 from stoker.services.context import ServerContext
 from stoker.services.declared_hooks import declared, hook_of, present_caller
 from stoker.services.plugin_inputs import Candidate
@@ -103,13 +103,13 @@ async def _ask(context: ServerContext, environment: Environment, candidate: Cand
             settings=given,
         )
     except StokerError as error:
-        traceback = getattr(error, "traceback", "")
+        trace = f"\n{error.traceback}" if isinstance(error, HookFailedError) and error.traceback else ""
         finding = Finding(
             rule="J032",
             plugin=candidate.plugin,
             contribution=item.label,
             severity="error" if item.required else "warning",
-            message=f"settings could not be checked: {error.detail}" + (f"\n{traceback}" if traceback else ""),
+            message=f"settings could not be checked: {error.detail}{trace}",
             remedy=error.remedy or "Mend the plugin, or disable it.",
         )
         return [finding]
@@ -124,6 +124,6 @@ def _finding(plugin: str, item: ValidateSettings, problem: Problem) -> Finding:
         contribution=item.label,
         field=problem.field[:_MOST_TEXT],
         severity=problem.severity,
-        message=f"setting {problem.field or '(all)'}: {problem.message}"[:_MOST_TEXT],
+        message=f"setting {problem.field[:_MOST_TEXT] or '(all)'}: {problem.message[:_MOST_TEXT]}",
         remedy=problem.remedy[:_MOST_TEXT],
     )
