@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: The Stoker authors
+# SPDX-License-Identifier: Apache-2.0
+"""The bundled plugin inventory the whole way: built, installed, used by API and command line, upgraded, taken back, removed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from simulation import Simulation, until
+from sqlalchemy import select
+from stoker.db import tables
+from stoker.db.database import Database
+from stoker.db.plugin_traces import STAYING
+from stoker_sdk.source import build_bundle
+
+TESTS = Path(__file__).parents[4] / "plugins/inventory/tests"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Both versions, built as their author would."""
+    spec = importlib.util.spec_from_file_location("inventory_versions", TESTS / "inventory_versions.py")
+    versions = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(versions)
+    folder = tmp_path_factory.mktemp("inventory")
+    return [build_bundle(versions.project_of(version, folder), folder) for version in ("1.0.0", "2.0.0")]
+
+
+@pytest.fixture
+def lab(own_simulation, tmp_path, monkeypatch):
+    """A server with an environment ``lab`` of two nodes."""
+    own_simulation.environment("lab", nodes=2)
+    return own_simulation
+
+
+def stoker(lab, *words, status=0):
+    return lab.cli(*words, status=status, XDG_CACHE_HOME=str(lab.folder / "cache"))
+
+
+def asset(lab, node):
+    """What is shown of a node, once it is fresh."""
+    found = lab.client.node(node).get("ext", {}).get("inventory", {})
+    return found.get("asset", found)
+
+
+def file_of(lab, node):
+    files = lab.client.plan_files(lab.client.plans("lab")[0]["id"], node=node, everything=True)
+    return next((found["diff"] for found in files if found["path"] == "/etc/asset-label"), None)
+
+
+@pytest.mark.timeout(240)
+def test_the_whole_way(lab: Simulation, bundles) -> None:
+    one, _ = bundles
+    # Version 1 is installed and enabled; labels are written and shown.
+    stoker(lab, "plugins", "install", one)
+    refused = stoker(lab, "env", "enable", "lab", "inventory", "--set", "label_pattern=[A-Z", status=2)
+    assert "not a regular expression" in refused
+    stoker(lab, "env", "enable", "lab", "inventory")
+    assert "inventory" in stoker(lab, "inventory", "--help")
+    set_label = ("inventory", "set-label", "--env", "lab")
+    stoker(lab, *set_label, "lab1", "AB-0001", "--owner", "web team", "--place", "r1/12")
+    assert "does not look like a label" in stoker(lab, *set_label, "lab2", "nonsense", status=2)
+    assert "no node" in stoker(lab, *set_label, "lab9", "AB-0009", status=2)
+    rows = json.loads(stoker(lab, "inventory", "labels", "--env", "lab", "--json"))["items"]
+    assert [(row["node"], row["label"], row["place"]) for row in rows] == [("lab1", "AB-0001", "r1/12"), ("lab2", "", "")]
+    shown = {"label": "AB-0001", "owner": "web team", "place": "r1/12"}
+    until(lambda: asset(lab, "lab1") == shown, "the label at the node")
+    assert "inventory.write_labels" in stoker(lab, "plugins", "permissions")
+
+    # The label comes to the node with the next deployment.
+    lab.deploy("lab")
+    assert "AB-0001" in file_of(lab, "lab1")
+    assert file_of(lab, "lab2") is None
+
+    # An action becomes a job.
+    form = lab.folder / "labels.json"
+    form.write_text(
+        json.dumps({"labels": [{"node": "lab2", "label": "AB-0002", "place": "cellar"}, {"node": "x", "label": "AB-1"}]})
+    )
+    job = json.loads(
+        stoker(lab, "actions", "start", "inventory.import_labels", "--env", "lab", "--form", form, "--yes", "--json")
+    )
+    assert (job["state"], job["result"]) == ("succeeded", {"imported": 1, "skipped": 1})
+    assert "no such node" in stoker(lab, "jobs", "log", job["id"])
+    done = stoker(lab, "actions", "start", "inventory.recount", "--env", "lab")
+    assert '"labelled": 2' in done
+    assert job["id"] in stoker(lab, "jobs", "list", "--plugin", "inventory")
+
+    # Disabled and uninstalled, it leaves nothing.
+    stoker(lab, "env", "disable", "lab", "inventory")
+    lab.deploy("lab")
+    until(lambda: not asset(lab, "lab1"), "nothing at the node")
+    stoker(lab, "plugins", "uninstall", "inventory=1.0.0", "--delete-records")
+    assert "inventory" not in stoker(lab, "plugins", "list")
+    assert "it was uninstalled" in stoker(lab, "inventory", "labels", status=2)
+    nothing_left(lab)
+
+
+def nothing_left(lab):
+    """No file, process or row of the plugin, but history."""
+    assert not [path for path in lab.data.rglob("*") if "inventory" in path.name]
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in commands if b"stoker_sdk.worker" in line and str(lab.data).encode() in line]
+    database = Database(lab.server.database_url)
+    with database.read() as connection:
+        for table in tables.metadata.sorted_tables:
+            column = table.c.get("plugin")
+            if column is not None and table.name not in STAYING:
+                assert not connection.execute(select(table).where(column == "inventory")).all(), table.name
+    database.close()
