@@ -39,6 +39,8 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The way back to the version before."""
 
     plugin: _Name
+    discard_records: bool = False
+    """Lose what was written to its records since the upgrade; without it, such records are a refusal."""
     dry_run: bool = False
     """Only say what would change."""
 
@@ -63,7 +65,9 @@ async def upgrade_plugin(context: NamedDependency[ServerContext], env: FromPath[
 @post("/{env:str}/plugin-rollbacks", status_code=HTTP_200_OK, responses=problems(404, 409, 413, 422))
 async def roll_plugin_back(context: NamedDependency[ServerContext], env: FromPath[str], data: JSONBody[Rollback]) -> UpgradeView:
     """Go back to the version of a plugin that an environment had before, with the settings of then."""
-    return await context.at_length(plugin_upgrades.rollback, context, env, data.plugin, dry_run=data.dry_run)
+    return await context.at_length(
+        plugin_upgrades.rollback, context, env, data.plugin, discard_records=data.discard_records, dry_run=data.dry_run
+    )
 
 
 router = Router("/api/environments", route_handlers=[upgrade_plugin, roll_plugin_back], tags=["environments"])

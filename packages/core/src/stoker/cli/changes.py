@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from stoker.cli import complete, output
+from stoker.cli import complete, output, upgrade_progress
 from stoker.cli.lazy import Command
 from stoker.cli.problems import printable
 from stoker.cli.session import connect
@@ -89,6 +89,8 @@ def told(change: ChangeDocument) -> str:
 def _what(change: ChangeDocument) -> str:
     if change.get("kind") == "job":
         return _job(change)
+    if change.get("kind") == "plugin" and change.get("action") == "progress":
+        return upgrade_progress.line(change)
     if change.get("action") == "progress":
         count = f", {change.get('looked_at', 0)} of {change['nodes']} nodes" if "nodes" in change else ""
         end = change.get("plan") or change.get("reason") or ""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from stoker.cli import asking, complete, output
+from stoker.cli import asking, complete, output, upgrade_progress
 from stoker.cli.lazy import Group
 from stoker.cli.problems import finding_lines
 from stoker.cli.session import connect
 
 if TYPE_CHECKING:
-    from stoker.client.plugin_lifecycle import UpgradeDocument
+    from stoker.client.plugin_lifecycle import RecordMigrationDocument, UpgradeDocument
 
 _MARKS: Final = {"add": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red"), "drop": ("!", "red")}
 
@@ -59,11 +59,14 @@ def upgrade(environment: str, plugin: str, version: str, drop_settings: bool, dr
 @plugin.command()
 @_environment
 @_name
+@click.option("--discard-records", is_flag=True, help="Lose what was written to its records since the upgrade.")
 @_dry_run
 @_yes
 @output.json_option
-def rollback(environment: str, plugin: str, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Go back to the version that the environment had before, with the settings of then.
+def rollback(environment: str, plugin: str, discard_records: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Go back to the version that the environment had before, with the settings and records of then.
+
+    Records that were written since are listed; they go only with --discard-records.
 
     Examples:
       stoker env plugin rollback lab ntp --dry-run
@@ -72,7 +75,7 @@ def rollback(environment: str, plugin: str, dry_run: bool, yes: bool, as_json: b
     client = connect()
 
     def do(*, only_look: bool) -> UpgradeDocument:
-        return client.roll_plugin_back(environment, plugin, dry_run=only_look)
+        return client.roll_plugin_back(environment, plugin, discard_records=discard_records, dry_run=only_look)
 
     _run(do, environment, dry_run=dry_run, yes=yes, as_json=as_json)
 
@@ -84,7 +87,8 @@ def _run(do: Callable[..., UpgradeDocument], environment: str, *, dry_run: bool,
         would = do(only_look=True)
         show(would)
         asking.confirm(f"\nChange {would['plugin']} in {environment} from {would['before']} to {would['after']}?")
-    done = do(only_look=dry_run)
+    with upgrade_progress.shown(environment, quiet=as_json or dry_run):
+        done = do(only_look=dry_run)
     if as_json:
         output.write_json(done)
         return
@@ -109,11 +113,30 @@ def show(found: UpgradeDocument) -> None:
             continue
         values = [_value(setting.get(side)) for side, at in (("before", "add"), ("after", "remove")) if kind != at]
         _line(kind, f"setting {setting['setting']}: {' -> '.join(values)}")
+    for records in found.get("records") or []:
+        _show_records(records)
+    for back in found.get("records_back") or []:
+        steps = f"version {back['from_version']} -> {back['to_version']}"
+        _line("change", f"records {back['collection']}: {steps}{'' if back['kept'] else ', which begins empty'}")
+        for kind, keys in (("remove", back.get("written") or []), ("add", back.get("deleted") or [])):
+            for key in keys:
+                _line(kind, f"    {key}: {'written' if kind == 'remove' else 'deleted'} since")
     if problems := found.get("problems"):
         output.say(f"{output.plural(len(problems), 'setting')} to complete before a plan can be made:", "yellow")
         for problem in problems:
             for line in finding_lines(problem):
                 output.say(line)
+
+
+def _show_records(found: RecordMigrationDocument) -> None:
+    if found["state"] == "deferred":
+        _line("change", f"records {found['collection']}: stay at version {found['from_version']} while others need that")
+        return
+    dropped = f", {found['dropped']} of them dropped" if found.get("dropped") else ""
+    steps = f"version {found['from_version']} -> {found['to_version']}"
+    _line("change", f"records {found['collection']}: {steps}, {output.plural(found.get('documents', 0), 'document')}{dropped}")
+    for failure in found.get("failures") or []:
+        _line("drop", f"    {failure['key']} cannot be migrated (step {failure['step']}): {failure['reason']}")
 
 
 def _line(kind: str, text: str) -> None:

@@ -86,6 +86,40 @@ class SettingChangeDocument(TypedDict, total=False):
     reason: str
 
 
+class RecordFailureDocument(TypedDict, total=False):
+    """A record that cannot be migrated."""
+
+    key: str
+    step: str
+    reason: str
+
+
+class RecordMigrationDocument(TypedDict, total=False):
+    """What becomes of a collection of records."""
+
+    collection: str
+    scope: str
+    from_version: int
+    to_version: int
+    state: str
+    documents: int
+    dropped: int
+    late: int
+    failures: list[RecordFailureDocument]
+
+
+class RecordRollbackDocument(TypedDict, total=False):
+    """What going back does to a collection of records."""
+
+    collection: str
+    from_version: int
+    to_version: int
+    kept: bool
+    lost: int
+    written: list[str]
+    deleted: list[str]
+
+
 class UpgradeDocument(TypedDict, total=False):
     """What another version of a plugin changes in an environment."""
 
@@ -97,6 +131,8 @@ class UpgradeDocument(TypedDict, total=False):
     contributions: list[ContributionChangeDocument]
     settings: list[SettingChangeDocument]
     problems: list[FindingDocument]
+    records: list[RecordMigrationDocument]
+    records_back: list[RecordRollbackDocument]
 
 
 class PluginLifecycleRequests(Requests):
@@ -148,8 +184,10 @@ class PluginLifecycleRequests(Requests):
         path = f"/api/environments/{_q(environment)}/plugin-upgrades"
         return self._one(UpgradeDocument, "POST", path, body=body, timeout=UPGRADE_SECONDS)
 
-    def roll_plugin_back(self, environment: str, plugin: str, *, dry_run: bool = False) -> UpgradeDocument:
-        """Go back to the version of a plugin that an environment had before."""
-        body = {"plugin": plugin, "dry_run": dry_run}
+    def roll_plugin_back(
+        self, environment: str, plugin: str, *, discard_records: bool = False, dry_run: bool = False
+    ) -> UpgradeDocument:
+        """Go back to the version of a plugin that an environment had before; ``discard_records``: lose what was written since."""
+        body = {"plugin": plugin, "discard_records": discard_records, "dry_run": dry_run}
         path = f"/api/environments/{_q(environment)}/plugin-rollbacks"
         return self._one(UpgradeDocument, "POST", path, body=body, timeout=UPGRADE_SECONDS)

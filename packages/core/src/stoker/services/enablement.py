@@ -21,10 +21,9 @@ from stoker.db.environments import (
     refuse_while_deploying,
 )
 from stoker.db.plugin_denials import read_denials
-from stoker.db.plugin_history import forget_since, remember
 from stoker.db.plugins import default_version, find_plugin
 from stoker.db.serializer_hooks import settle
-from stoker.domain import actor, settings
+from stoker.domain import settings
 from stoker.domain.plugin_denial import refuse_denied
 from stoker.domain.settings import Document
 from stoker.domain.snapshot import PluginInput
@@ -32,6 +31,8 @@ from stoker.errors import ConflictError, InvalidInputError, NotFoundError
 from stoker.plugin_host import planning_process
 from stoker.services import audit, plugin_events
 from stoker.services.context import ServerContext
+from stoker.services.moving_records import Moving, moving
+from stoker.services.plugin_history import keep_version_before
 from stoker.services.plugin_inputs import Candidate, input_of
 from stoker.services.plugin_resolution import in_words, ways_out
 from stoker.services.plugin_settings import settings_schema
@@ -104,7 +105,6 @@ def enable(
     given: Document | None = None,
     *,
     if_match: str = "",
-    returning_to: int = 0,
 ) -> EnabledPluginView:
     """Enable a plugin, or change its version or settings; refused as a whole if anything clashes.
 
@@ -115,24 +115,55 @@ def enable(
         version: which one; the one it has, or the server's default one, if not given.
         given: the whole settings document; the one it has if not given.
         if_match: the state for which this is an edit, as a tag in quotes; empty for any.
-        returning_to: what it returns to, as the history of its versions numbers it.
 
     Raises:
         NotFoundError: environment, plugin or version is not there.
         InvalidInputError: settings do not fit; each field is named.
         ConflictError: it clashes with other plugins; all findings are given. Or a running deployment takes it from the nodes, or
-            needs the version that it has.
+            needs the version that it has. Or its records cannot be migrated.
         OutdatedEditError: it is in another state than ``if_match`` names.
+    """
+    return enable_with_records(context, environment, plugin, version, given, if_match=if_match)[0]
+
+
+def enable_with_records(
+    context: ServerContext,
+    environment: str,
+    plugin: str,
+    version: str | None = None,
+    given: Document | None = None,
+    *,
+    if_match: str = "",
+    returning_to: int = 0,
+    discard_records: bool = False,
+) -> tuple[EnabledPluginView, Moving]:
+    """Like ``enable``; also what became of the plugin's records.
+
+    Args:
+        context: the server.
+        environment: its id or name.
+        plugin: the plugin's name.
+        version: which one.
+        given: the whole settings document.
+        if_match: the state for which this is an edit.
+        returning_to: what it returns to, as the history of its versions numbers it.
+        discard_records: lose what was written to records since then.
     """
     for _ in range(_TRIES):
         home, candidates, candidate = look_into(context, environment, plugin, version, given, if_match=if_match)
-        with context.database.transaction() as connection:
+        with context.database.read() as connection:
+            refuse_what_would_be_lost(connection, home, candidates, candidate)
+        with (
+            moving(context, home, candidates, [candidate], back=bool(returning_to), discard=discard_records) as records,
+            context.database.transaction() as connection,
+        ):
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
-            _refuse_what_would_be_lost(connection, home, candidates, candidate)
+            refuse_what_would_be_lost(connection, home, candidates, candidate)
             if not any(other.plugin == plugin for other in candidates):
                 _begin_anew(context, home.id, plugin)
-            return _keep(context, connection, home, candidate, returning_to)
+            records.go_live(connection)
+            return _keep(context, connection, home, candidate, returning_to), records
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
 
 
@@ -163,7 +194,7 @@ def look_into(
             findings=looked.faults,
         )
     together = sorted([other for other in candidates if other.plugin != plugin] + [candidate], key=lambda item: item.plugin)
-    _check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
+    check_together(context, home.name, together, f"enabling plugin {plugin} {candidate.version}", chosen=plugin)
     check_settings(context, home, home.name, [candidate])
     return home, candidates, candidate
 
@@ -217,9 +248,9 @@ def candidates_for(
     return found, findings
 
 
-def check_together(context: ServerContext, environment: str, candidates: list[Candidate], what: str) -> None:
-    """Raise ConflictError if plugins cannot be enabled together; all findings are given."""
-    _check_together(context, environment, candidates, what)
+def present(connection: Connection, environment_id: str) -> list[Candidate]:
+    """The environment's plugins as they are."""
+    return _candidates(connection, environment_id)
 
 
 def inputs_of(context: ServerContext, candidates: Sequence[Candidate]) -> list[PluginInput]:
@@ -237,17 +268,17 @@ def arrange(
     """
     present = {candidate.plugin: candidate for candidate in _candidates(connection, home.id)}
     for candidate in candidates:
-        _refuse_what_would_be_lost(connection, home, list(present.values()), candidate)
+        refuse_what_would_be_lost(connection, home, list(present.values()), candidate)
         _keep(context, connection, home, candidate)
     for plugin in sorted(present.keys() - {candidate.plugin for candidate in candidates}):
         if not present[plugin].removing:
             _leave(connection, home, plugin)
 
 
-def _refuse_what_would_be_lost(
+def refuse_what_would_be_lost(
     connection: Connection, home: Row[tuple[object, ...]], candidates: list[Candidate], candidate: Candidate
 ) -> None:
-    """Other settings, and further plugins, concern the next plan only; a running deployment does not undo them."""
+    """Raise ConflictError if a running deployment would lose something; other settings and plugins concern the next plan only."""
     old = next((other for other in candidates if other.plugin == candidate.plugin), None)
     if old is None:
         return
@@ -280,7 +311,7 @@ def disable(context: ServerContext, environment: str, plugin: str, *, if_match: 
         candidates = _candidates(connection, home.id)
         rest = [candidate for candidate in candidates if candidate.plugin != plugin]
         refuse_while_deploying(connection, home.id, home.name, f"disabling plugin {plugin}")
-    _check_together(context, home.name, rest, f"disabling plugin {plugin}", leaving=plugin)
+    check_together(context, home.name, rest, f"disabling plugin {plugin}", leaving=plugin)
     for leaving in candidates:
         if leaving.plugin == plugin and not leaving.removing:
             plugin_events.farewell(context, "plugin.disabled", plugin, leaving.version, home)
@@ -344,9 +375,10 @@ def _with_kept(given: Document, kept: Document) -> Document:
     return filled
 
 
-def _check_together(
+def check_together(
     context: ServerContext, environment: str, candidates: list[Candidate], what: str, *, chosen: str = "", leaving: str = ""
 ) -> None:
+    """Raise ConflictError if plugins cannot be enabled together; all findings are given, and what would make it fit."""
     inputs = [input_of(context, candidate) for candidate in candidates if not candidate.removing]
     limits = planning_process.Limits(memory_bytes=context.config.planning_memory_bytes, seconds=context.config.planning_seconds)
     answer = context.wait(planning_process.run_in_process("check", msgspec.json.encode(inputs), limits))
@@ -386,7 +418,7 @@ def _keep(
     before = _audited(connection, environment_id, plugin)
     if before == {"version": candidate.version, "state": "enabled", "settings": document}:
         return _one(connection, find_environment(connection, environment_id), plugin)
-    action = _remember(connection, home, plugin, before, candidate.version, returning_to)
+    action = keep_version_before(connection, home, plugin, before, candidate.version, returning_to)
     table = tables.environment_plugins
     values = {"version": candidate.version, "settings": msgspec.json.encode(document).decode(), "state": "enabled"}
     values["warnings"] = msgspec.json.encode(candidate.warnings).decode()
@@ -402,25 +434,6 @@ def _keep(
     told = {"environment": home.name, "plugin": plugin}
     _LOG.info("environment %s: plugin %s %s enabled", home.name, plugin, candidate.version, extra=told)
     return _one(connection, find_environment(connection, environment_id), plugin)
-
-
-def _remember(
-    connection: Connection,
-    home: Row[tuple[object, ...]],
-    plugin: str,
-    before: dict[str, object] | None,
-    version: str,
-    returning_to: int,
-) -> str:
-    """Keep the version that goes, so that a rollback can return to it; what the audit calls the change."""
-    if before is None or before["version"] == version:
-        return "plugin.enable"
-    if returning_to:
-        forget_since(connection, home.id, plugin, returning_to)
-        return "plugin.rollback"
-    kept = msgspec.json.encode(before["settings"]).decode()
-    remember(connection, home.id, plugin, str(before["version"]), kept, replaced_by=version, who=actor.current().name)
-    return "plugin.upgrade"
 
 
 def _candidates(connection: Connection, environment_id: str) -> list[Candidate]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import msgspec
@@ -33,6 +34,7 @@ from stoker.services.environment_export import read_file, secret_versions
 from stoker.services.environment_faults import finding, look, new_override, overrides_unfit
 from stoker.services.environments import EnvironmentView, check_name
 from stoker.services.environments import show as show_environment
+from stoker.services.moving_records import Moving, moving
 from stoker.services.node_lists import views_of_names
 from stoker.services.nodes import NewNode, NodeChange, change_in
 from stoker.services.plugin_inputs import Candidate
@@ -128,10 +130,14 @@ def apply(
         if home is not None and not dry_run:
             enablement.say_farewell(context, home, [candidate.plugin for candidate in candidates])
         try:
-            with context.database.transaction() as connection:
+            with (
+                _records(context, home, candidates, dry_run=dry_run) as records,
+                context.database.transaction() as connection,
+            ):
                 now = _find(connection, environment)
                 if (now is None) != (home is None) or (now is not None and home is not None and now.revision != home.revision):
                     continue  # somebody changed it while we checked: check again
+                records.go_live(connection)
                 return _bring_about(context, connection, name, home, file, candidates, dry_run=dry_run)
         except _TakeBackError as end:
             return end.result
@@ -169,6 +175,21 @@ def create(
     )
     apply(context, name, file, {}, revision=_NEW)
     return show_environment(context, name)
+
+
+@contextmanager
+def _records(context: ServerContext, home: Row[Any] | None, candidates: list[Candidate], *, dry_run: bool) -> Iterator[Moving]:
+    """Records of plugins that get another version are migrated before the one transaction; a dry run leaves them as they are."""
+    if dry_run:
+        yield Moving()
+        return
+    with context.database.read() as connection:
+        present = [] if home is None else enablement.present(connection, home.id)
+        if home is not None:
+            for candidate in candidates:
+                enablement.refuse_what_would_be_lost(connection, home, present, candidate)
+    with moving(context, home, present, candidates) as records:
+        yield records
 
 
 def _bring_about(

@@ -23,11 +23,13 @@ from stoker.domain.plugin_change import (
 )
 from stoker.domain.settings import Document
 from stoker.errors import ConflictError, InvalidInputError
-from stoker.services import enablement
+from stoker.services import enablement, moving_records
 from stoker.services.context import ServerContext
 from stoker.services.plugin_inputs import Candidate
 from stoker.services.plugin_settings import masked
 from stoker.services.plugins import label_of
+from stoker.services.record_migrations import RecordMigrationView
+from stoker.services.record_rollbacks import RecordRollbackView
 
 _ROUNDS: Final = 20
 """Settings that are dropped may let others be looked at that did not fit either."""
@@ -48,6 +50,20 @@ class UpgradeView(msgspec.Struct, frozen=True, kw_only=True):
     """With defaults filled in; those of kind ``drop`` were given, and the other version does not take them."""
     problems: list[Finding]
     """What is missing then before a plan can be made."""
+    records: list[RecordMigrationView]
+    """What becomes of its collections of records; a dry run tries each document."""
+    records_back: list[RecordRollbackView]
+    """Of a rollback: collections that go back to what they were, and what was written since."""
+
+
+class _Way(msgspec.Struct, frozen=True, kw_only=True):
+    """How it is done."""
+
+    dry_run: bool
+    returning_to: int = 0
+    """What a rollback returns to, as the history of versions numbers it."""
+    discard: bool = False
+    """Lose what was written to records since."""
 
 
 class _Manifest(msgspec.Struct):
@@ -90,21 +106,25 @@ def upgrade(
             remedy="Change or unset them first, or add --drop-settings (API: drop_settings) to leave them out.",
             findings=new.looked.faults,
         )
-    return _carry_out(context, environment, old, new.version, document, dropped, dry_run=dry_run)
+    return _carry_out(context, environment, old, new.version, document, dropped, _Way(dry_run=dry_run))
 
 
-def rollback(context: ServerContext, environment: str, plugin: str, *, dry_run: bool = False) -> UpgradeView:
+def rollback(
+    context: ServerContext, environment: str, plugin: str, *, discard_records: bool = False, dry_run: bool = False
+) -> UpgradeView:
     """Go back to the version before, with the settings that it had.
 
     Args:
         context: the server.
         environment: its id or name.
         plugin: the plugin's name.
+        discard_records: lose what was written to records since the upgrade; without it, such records are a refusal.
         dry_run: only say what would change.
 
     Raises:
         NotFoundError: the plugin is not enabled there.
         ConflictError: there is no version before, it is not installed any more, or it clashes with other plugins.
+        RecordsWrittenSinceError: records were written since, and ``discard_records`` is not given.
     """
     with context.database.read() as connection:
         home = find_environment(connection, environment)
@@ -123,7 +143,8 @@ def rollback(context: ServerContext, environment: str, plugin: str, *, dry_run: 
         )
     document: Document = msgspec.json.decode(row.settings)
     old, _ = enablement.change_of(context, environment, plugin, row.version, document)
-    return _carry_out(context, environment, old, row.version, document, [], dry_run=dry_run, returning_to=row.id)
+    way = _Way(dry_run=dry_run, returning_to=row.id, discard=discard_records)
+    return _carry_out(context, environment, old, row.version, document, [], way)
 
 
 def _refuse_no_step(old: Candidate, new: Candidate, asked: str) -> None:
@@ -175,9 +196,7 @@ def _carry_out(
     version: str,
     document: Document,
     dropped: list[SettingChange],
-    *,
-    dry_run: bool,
-    returning_to: int = 0,
+    way: _Way,
 ) -> UpgradeView:
     """Check everything, and do it unless it is a dry run."""
     home, _, new = enablement.look_into(context, environment, old.plugin, version, document)
@@ -186,19 +205,25 @@ def _carry_out(
         for change in setting_changes(_complete(old), _complete(new))
         if not any(change.setting == drop.setting for drop in dropped)
     ]
-    view = UpgradeView(
+    if way.dry_run:
+        records, back = moving_records.look(context, home, new, back=bool(way.returning_to))
+    else:
+        done = enablement.enable_with_records(
+            context, home.id, old.plugin, version, document, returning_to=way.returning_to, discard_records=way.discard
+        )[1]
+        records, back = done.migrated, done.returned
+    return UpgradeView(
         environment=str(home.name),
         plugin=old.plugin,
         before=old.version,
         after=version,
-        dry_run=dry_run,
+        dry_run=way.dry_run,
         contributions=_contributions(old, new),
         settings=sorted([*dropped, *changed], key=lambda change: change.setting),
         problems=new.looked.missing,
+        records=records,
+        records_back=back,
     )
-    if not dry_run:
-        enablement.enable(context, home.id, old.plugin, version, document, returning_to=returning_to)
-    return view
 
 
 def _complete(candidate: Candidate) -> Document:

@@ -20,6 +20,7 @@ from stoker.errors import ConflictError, HookFailedError
 from stoker.plugin_host.dispatch import BACKGROUND_CALLER, Dispatcher, Hook
 from stoker.services.context import ServerContext
 from stoker.services.records import Declared, fault_in
+from stoker.services.upgrade_progress import RecordProgress
 
 DEADLINE: Final = 60.0
 """Seconds for one batch."""
@@ -83,6 +84,7 @@ class Copying:
         self.place, self.target = place, target
         self._context = context
         self._marker = 0
+        self._progress = RecordProgress(context.database, place)
         self.generation = 0
         self.documents = self.dropped = self.late = 0
 
@@ -115,6 +117,7 @@ class Copying:
                 present = self._row(connection, lock=True)
                 generations.write_shadow(connection, self.place, present, batch, self.target.declared.collection.key_of)
             self.documents += len(batch)
+            self._progress.tell(self.documents, row.documents)
             self.dropped += sum(text is None for text, _ in batch.values())
         if not first:
             self.late += number
