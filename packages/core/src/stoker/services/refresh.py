@@ -59,8 +59,8 @@ class HookCall(Protocol):
 
 @asynccontextmanager
 async def refreshing(context: ServerContext) -> AsyncIterator[None]:
-    """Keep fresh what plugins add, meanwhile; a process that calls no plugin leaves it as it is."""
-    if context.dispatcher is None:
+    """Keep fresh what plugins add, meanwhile; a process that calls no plugin, and one in safe mode, leaves it as it is."""
+    if context.dispatcher is None or context.config.safe_mode:
         yield
         return
     task = asyncio.create_task(Refresher(context.database, context.dispatcher.call).run(), name="refresh of plugins' data")
