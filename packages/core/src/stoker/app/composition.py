@@ -127,7 +127,7 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
         events=None if config.safe_mode else EventDelivery(database, dispatcher, target_of),
         feed=feed,
     )
-    context.jobs = make_runner(context)
+    context.jobs = None if config.safe_mode else make_runner(context)
     ensure_admin_token(context)
     ensure_default(context)
     remake(context)

@@ -148,6 +148,9 @@ class JobRunner:
             result = await self._call(job.row)
         except StokerError as error:
             return self._failed(job, error)
+        except Exception:  # noqa: BLE001  whatever it is, the job must come to an end
+            _LOG.exception("job %s cannot be called", job.row.id, extra={"plugin": job.row.plugin})
+            return {"state": "failed", "error": "the server failed; its log says why."}
         if job.cancelled:
             return {"state": "cancelled"}
         if len(result) > MOST_RESULT:

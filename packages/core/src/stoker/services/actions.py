@@ -183,8 +183,13 @@ def start(
         NotFoundError: there is no such environment, node or action, or the plugin is not enabled there.
         ForbiddenError: the caller may not.
         InvalidInputError: the form does not fit; each field is named.
-        ConflictError: too many jobs of the plugin wait.
+        ConflictError: too many jobs of the plugin wait, or the server runs no code of plugins.
     """
+    if context.config.safe_mode:
+        raise ConflictError(
+            f"{plugin}.{name} cannot be started: this server runs in safe mode, without the code of plugins.",
+            remedy="Start the server without --safe-mode.",
+        )
     with context.database.transaction() as connection:
         place, action = _find(connection, plugin, name, environment)
         _refuse_strangers(place, action)

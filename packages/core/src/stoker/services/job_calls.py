@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import OperationalError
 from stoker_sdk.context.values import Caller, Environment
 
 from stoker.db import tables
@@ -28,7 +29,8 @@ from stoker.services.actions import actions_of
 from stoker.services.context import ServerContext
 from stoker.services.plugin_settings import settings_schema
 
-MOST_CHECKPOINT = 256 * 1024
+MOST_CHECKPOINT: Final = 256 * 1024
+_AGAIN_SECONDS: Final = 1.0
 T = TypeVar("T")
 
 
@@ -48,7 +50,7 @@ def make_runner(context: ServerContext) -> JobRunner:
     """The runner of a server's jobs."""
 
     async def call(job: JobRow) -> bytes:
-        prepared = await asyncio.to_thread(_prepare, context, job)
+        prepared = await _prepared(context, job)
         if context.dispatcher is None:
             raise StokerError("this server runs no code of plugins.", remedy="Start it without --safe-mode.")
         result = await context.dispatcher.call(
@@ -71,6 +73,15 @@ def make_runner(context: ServerContext) -> JobRunner:
     if context.back is not None:
         _register(context.back, runner)
     return runner
+
+
+async def _prepared(context: ServerContext, job: JobRow) -> _Prepared:
+    """What the call needs, however long the database is away."""
+    while True:
+        try:
+            return await asyncio.to_thread(_prepare, context, job)
+        except OperationalError:
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def _prepare(context: ServerContext, job: JobRow) -> _Prepared:
