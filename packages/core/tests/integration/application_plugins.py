@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from urllib.parse import parse_qsl
 
 from stoker_sdk.context import current
@@ -98,6 +99,8 @@ async def application(scope, receive, send):
         await send({"type": "http.response.body", "body": b"half", "more_body": True})
         await asyncio.sleep(0.1)
         os._exit(3)
+    elif path == "/block":
+        time.sleep(1000)
     elif path == "/raise":
         raise RuntimeError("the application made a mistake")
     elif path == "/openapi.json":

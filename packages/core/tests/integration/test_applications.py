@@ -265,6 +265,9 @@ def test_an_application_that_fails_is_a_problem_and_answers_again(setup) -> None
     late = setup.ask("viewer", "GET", f"{HERE}/slow", params={"seconds": 60})
     assert (late.status_code, late.json()["type"]) == (504, "urn:stoker:problem:plugin-late")
     assert setup.ask("viewer", "GET", f"{HERE}/").status_code == 200
+    assert setup.ask("viewer", "GET", f"{HERE}/block").status_code == 504
+    time.sleep(2.5)  # it says hello no more, and is ended
+    assert setup.ask("viewer", "GET", f"{HERE}/").status_code == 200
     long = setup.ask("viewer", "GET", f"{HERE}/with", params={"X-Long": "a" * 12_000})
     assert len(long.headers["x-long"]) == 12_000
     assert setup.ask("viewer", "GET", f"{HERE}/", headers={"X-Long": "a" * 40_000}).status_code == 431

@@ -22,7 +22,8 @@ from stoker.plugin_host.app_headers import Headers, from_application, length_of,
 from stoker.plugin_host.app_places import Place, place_of, version_in_use
 from stoker.plugin_host.app_traffic import Traffic
 from stoker.plugin_host.back import Scope as BackScope
-from stoker.plugin_host.relay import AnswerError, HttpRelay, NoAnswerError, Request, body_of
+from stoker.plugin_host.late_workers import LateWorkers
+from stoker.plugin_host.relay import AnswerError, HttpRelay, LateAnswerError, NoAnswerError, Request, body_of
 from stoker.plugin_host.relay_websocket import Opening, relay_websocket
 from stoker.plugin_host.unix_http import Answer, BrokenExchangeError, Exchange
 from stoker.plugin_host.worker import Worker
@@ -53,6 +54,7 @@ class ToWorkers:
             return await asyncio.to_thread(context.identities.stands, who)
 
         self._in_use = in_use
+        self._late = LateWorkers()
         self.traffic = Traffic(in_use, stands, context.config.plugin_drain_seconds)
 
     async def pass_on(self, address: Address, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +127,11 @@ class ToWorkers:
                     return
                 exchange = await Exchange.connect(worker.socket)
                 attempt.relayed = True
-                await HttpRelay(asked.request(), exchange, asked.answer_headers, passage).run(receive, send)
+                try:
+                    await HttpRelay(asked.request(), exchange, asked.answer_headers, passage).run(receive, send)
+                except LateAnswerError:
+                    self._late.looked_at(worker)
+                    raise
 
 
 class _Attempt:
