@@ -307,3 +307,41 @@ def test_records_of_the_whole_server_wait_for_the_last_environment(context):
         use(connection, "e2", "3.0.0")
     with pytest.raises(RecordsInUseError, match="e2"):
         record_rollbacks.rollback(context, "e1", "hello", "2.0.0")
+
+
+def test_people_see_what_is_there_and_delete_a_copy_that_is_kept(context, client):
+    made = client.post("/api/environments", json={"name": "lab"}).json()
+    assert client.put("/api/environments/lab/plugins/hello", json={"version": "1.0.0"}).status_code == 200
+    other = shelf(context, "1.0.0", made["id"])
+    other.put("assets", racks(a="a", b="b", c="c"), {})
+    listed = [item for item in client.get("/api/plugin-records/hello").json()["items"] if item["collection"] == "assets"]
+    assert [(one["environment"], one["documents"], one["schema_version"]) for one in listed] == [("lab", 3, 1)]
+    url = "/api/plugin-records/hello/assets"
+    first = client.get(url, params={"environment": "lab", "limit": 2}).json()
+    assert [(one["key"], one["value"]) for one in first["items"]] == [("a", {"rack": "a"}), ("b", {"rack": "b"})]
+    rest = client.get(url, params={"environment": "lab", "limit": 2, "cursor": first["next"]}).json()
+    assert ([one["key"] for one in rest["items"]], rest.get("next")) == (["c"], None)
+    assert client.get(url).status_code == 404
+    assert client.get("/api/plugin-records/other").status_code == 404
+    assert client.delete(f"{url}/kept", params={"environment": "lab"}).status_code == 409
+    other.delete("assets", ["b", "c"])
+    upgraded = {"plugin": "hello", "version": "2.0.0"}
+    assert client.post("/api/environments/lab/plugin-upgrades", json=upgraded).status_code == 200
+    kept = next(item for item in client.get("/api/plugin-records/hello").json()["items"] if item["collection"] == "assets")
+    assert (kept["kept_schema_version"], kept["kept_documents"], kept["migrating"]) == (1, 1, False)
+    purged = client.delete(f"{url}/kept", params={"environment": "lab"})
+    assert (purged.status_code, purged.json()["kept_schema_version"]) == (200, None)
+    lost = client.post("/api/environments/lab/plugin-rollbacks", json={"plugin": "hello"})
+    assert (lost.status_code, lost.json()["collections"][0]["kept"]) == (409, False)
+    newer = client.put("/api/environments/lab/plugins/hello", json={"version": "1.0.0"})
+    assert (newer.status_code, "not kept" in newer.json()["remedy"]) == (409, True)
+    confirmed = client.post("/api/environments/lab/plugin-rollbacks", json={"plugin": "hello", "discard_records": True})
+    assert confirmed.status_code == 200
+    assert contents(other) == {}
+    # One that is empty may get an older version and a newer one; going back to the newer one migrates what is there.
+    assert client.post("/api/environments/lab/plugin-upgrades", json=upgraded).status_code == 200
+    older = client.put("/api/environments/lab/plugins/hello", json={"version": "1.0.0"})
+    assert older.status_code == 200, older.text
+    other.put("assets", racks(a="a"), {})
+    assert client.post("/api/environments/lab/plugin-rollbacks", json={"plugin": "hello"}).json()["after"] == "2.0.0"
+    assert contents(shelf(context, "2.0.0", made["id"])) == {"a": {"place": {"rack": "a"}}}

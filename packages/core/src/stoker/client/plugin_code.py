@@ -53,6 +53,28 @@ class PluginEventDocument(TypedDict, total=False):
     reason: str
 
 
+class CollectionDocument(TypedDict, total=False):
+    """A collection of a plugin's records in one place."""
+
+    plugin: str
+    collection: str
+    environment: str
+    schema_version: int
+    documents: int
+    kept_schema_version: int | None
+    kept_documents: int
+    migrating: bool
+
+
+class RecordDocument(TypedDict, total=False):
+    """One record."""
+
+    key: str
+    value: object
+    revision: int
+    changed_at: float
+
+
 class PluginCodeRequests(Requests):
     """What can be asked about the code of plugins."""
 
@@ -75,3 +97,17 @@ class PluginCodeRequests(Requests):
         """Events that plugins are still to be told, the oldest first."""
         query = {"plugin": plugin or None, "environment": environment or None}
         return self._many(PluginEventDocument, "/api/plugin-events", query=query)
+
+    def record_collections(self, plugin: str) -> list[CollectionDocument]:
+        """A plugin's collections of records, in all environments."""
+        return self._many(CollectionDocument, f"/api/plugin-records/{_q(plugin)}")
+
+    def plugin_records(self, plugin: str, collection: str, environment: str = "") -> list[RecordDocument]:
+        """The records of a collection, by key; without an environment, of the whole server."""
+        query = {"environment": environment or None}
+        return self._many(RecordDocument, f"/api/plugin-records/{_q(plugin)}/{_q(collection)}", query=query)
+
+    def purge_kept_records(self, plugin: str, collection: str, environment: str = "") -> CollectionDocument:
+        """Delete the copy that is kept from before the last migration."""
+        path = f"/api/plugin-records/{_q(plugin)}/{_q(collection)}/kept"
+        return self._one(CollectionDocument, "DELETE", path, query={"environment": environment or None})

@@ -74,9 +74,10 @@ def moving(
                 found.back.append(
                     stack.enter_context(record_rollbacks.returning(context, environment, plugin, version, confirm=discard))
                 )
-            else:
-                prepared = record_migrations.preparing(context, environment, plugin, version, masked(candidate.looked))
-                found.forward.append(stack.enter_context(prepared))
+            # Going back, too, a version may have a newer schema: that of an upgrade which is taken back by taking it again.
+            settings = masked(candidate.looked)
+            prepared = record_migrations.preparing(context, environment, plugin, version, settings, back=back)
+            found.forward.append(stack.enter_context(prepared))
         yield found
 
 
@@ -86,5 +87,6 @@ def look(
     """What would become of a plugin's records; the new version's functions are called, and nothing is written."""
     environment = Environment(id=str(home.id), name=str(home.name))
     if back:
-        return [], record_rollbacks.look(context, environment, candidate.plugin, candidate.version)
+        forward = record_migrations.try_out(context, environment, candidate.plugin, candidate.version, back=True)
+        return forward, record_rollbacks.look(context, environment, candidate.plugin, candidate.version)
     return record_migrations.try_out(context, environment, candidate.plugin, candidate.version), []

@@ -144,10 +144,16 @@ def migrate(
 
 
 def try_out(
-    context: ServerContext, home: Environment | None, plugin: str, version: str, *, sample: int | None = None
+    context: ServerContext,
+    home: Environment | None,
+    plugin: str,
+    version: str,
+    *,
+    back: bool = False,
+    sample: int | None = None,
 ) -> list[RecordMigrationView]:
     """What a change of version would do; nothing is written. Raises what ``preparing`` raises before it begins."""
-    planned = plan_migration(context, home, plugin, version)
+    planned = plan_migration(context, home, plugin, version, back=back)
     views = list(planned.deferred)
     for copy in planned.copies:
         documents, dropped, failures = copy.look(sample)
@@ -163,6 +169,8 @@ def preparing(
     plugin: str,
     version: str,
     settings: Mapping[str, object] | None = None,
+    *,
+    back: bool = False,
 ) -> Iterator[Prepared]:
     """Prepare the records of a plugin for a version that an environment is about to get.
 
@@ -175,13 +183,14 @@ def preparing(
         plugin: the plugin's name.
         version: the version that it gets.
         settings: effective ones for the new version; the environment's if not given.
+        back: leave alone those that are newer than the version: somebody returns them to what was kept.
 
     Raises:
         RecordsInUseError: another environment uses records of the whole server in a version that cannot read the new ones.
         RecordMigrationError: a document cannot be migrated; nothing was changed.
         ConflictError: somebody else migrates them, or they are newer than the version.
     """
-    planned = plan_migration(context, home, plugin, version, settings)
+    planned = plan_migration(context, home, plugin, version, settings, back=back)
     copies = planned.copies
     places = [copy.place for copy in copies]
     with ExitStack() as alone:
@@ -243,6 +252,8 @@ def plan_migration(
     plugin: str,
     version: str,
     settings: Mapping[str, object] | None = None,
+    *,
+    back: bool = False,
 ) -> Planned:
     """What becomes of each collection."""
     planned = Planned(copies=[], deferred=[], standing=[])
@@ -261,8 +272,8 @@ def plan_migration(
                 planned.standing.append((place, view.from_version))
             elif row is None or row.schema_version == collection.version:
                 planned.standing.append((place, collection.version))
-            else:
-                _refuse_newer(row, plugin, version, collection)
+            elif not back or row.schema_version < collection.version:
+                _refuse_newer(connection, place, row, plugin, version, collection)
                 target = Target(
                     plugin=plugin,
                     version=version,
@@ -343,8 +354,8 @@ def _defer(row: Row[Any] | None, plugin: str, collection: Collection, old: _Olde
     return _view(collection, present, "deferred")
 
 
-def _refuse_newer(row: Row[Any], plugin: str, version: str, collection: Collection) -> None:
-    if row.schema_version > collection.version:
+def _refuse_newer(connection: Connection, place: Place, row: Row[Any], plugin: str, version: str, collection: Collection) -> None:
+    if row.schema_version > collection.version and rows.count(connection, place, row.generation):
         kept = row.kept_schema_version == collection.version
         raise ConflictError(
             f"plugin {plugin} {version} has version {collection.version} of the schema of records {collection.name}; they are of "

@@ -149,7 +149,8 @@ def _written_since(plugin: str, version: str, views: list[RecordRollbackView]) -
         told.append(f"{view.collection}: {view.lost} ({keys}{', ...' if view.lost > 10 else ''})")
     return RecordsWrittenSinceError(
         f"going back to plugin {plugin} {version} undoes what was written to its records since the upgrade: {'; '.join(told)}.",
-        remedy=f"'stoker plugins records {plugin} COLLECTION --json' saves them. If they may go, confirm it.",
+        remedy=f"'stoker plugins records {plugin} COLLECTION --json' saves them. "
+        "If they may go, add --discard-records (API: discard_records).",
         collections=msgspec.to_builtins(views),
     )
 
@@ -165,7 +166,7 @@ def _planned(
                 continue
             place = place_in(plugin, collection, home)
             row = rows.find_collection(connection, place)
-            if row is None or row.schema_version in (collection.version, *collection.reads_versions):
+            if row is None or row.schema_version <= collection.version or row.schema_version in collection.reads_versions:
                 continue
             if row.shadow_generation is not None:
                 raise ConflictError(f"plugin {plugin}: records {collection.name} are being migrated.", remedy="Wait for its end.")

@@ -17,6 +17,7 @@ ADMIN = {
     ("DELETE", "/api/credentials/{credential}"),
     ("DELETE", "/api/plugin-defaults/{name}"),
     ("DELETE", "/api/plugin-denials/{name}"),
+    ("DELETE", "/api/plugin-records/{plugin}/{collection}/kept"),
     ("DELETE", "/api/plugin-versions/{name}/{version}"),
     ("DELETE", "/api/users/{user}"),
     ("GET", "/api/audit/export"),
@@ -30,7 +31,11 @@ ADMIN = {
     ("PUT", "/api/plugin-defaults/{name}"),
 }
 """What admins alone may do; a route that leaves this list gives root on nodes, or the keys to the house, to more people."""
-OPERATORS_READ = {("GET", "/api/audit")}
+OPERATORS_READ = {
+    ("GET", "/api/audit"),
+    ("GET", "/api/plugin-records/{plugin}"),
+    ("GET", "/api/plugin-records/{plugin}/{collection}"),
+}
 """Reading routes that viewers may not use."""
 OWN = {
     ("DELETE", "/api/session"),
@@ -55,6 +60,7 @@ ACTIONS = {
     ("DELETE", "/api/nodes/{node}"): "node.remove",
     ("DELETE", "/api/plugin-defaults/{name}"): "plugin.set-default",
     ("DELETE", "/api/plugin-denials/{name}"): "plugin.allow",
+    ("DELETE", "/api/plugin-records/{plugin}/{collection}/kept"): "records.purge",
     ("DELETE", "/api/plugin-versions/{name}/{version}"): "plugin.uninstall",
     ("DELETE", "/api/session"): "session.end",
     ("DELETE", "/api/tokens/{token}"): "token.revoke",
