@@ -253,6 +253,22 @@ def test_it_changes_nothing_that_lasts(prison) -> None:
     assert prison.error(full) == "OSError"
 
 
+def test_what_it_writes_is_shown_without_flooding_anything(prison) -> None:
+    prison.found("print('a line that is told'); found = 0")
+    with prison.server.client() as client:
+        running = client.get("/api/plugin-workers").json()["items"]
+        inmate = next(item for item in running if item["plugin"] == "inmate")
+        assert (inmate["confined"], inmate["application"]) == (True, "wsgi")
+        assert 5_000_000 < inmate["memory_bytes"] < 200_000_000
+        for _ in range(100):
+            lines = client.get("/api/plugin-logs/inmate").json()["items"]
+            if "a line that is told" in [line["text"] for line in lines]:
+                break
+            time.sleep(0.02)
+        else:
+            raise AssertionError(lines)
+
+
 def test_nothing_is_left_when_the_server_is_killed(prison) -> None:
     script = """
         import subprocess

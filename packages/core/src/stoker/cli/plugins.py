@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stoker.cli import choose, complete, output, plugin_events, plugin_ledger, plugin_versions, quarantine, records
+from stoker.cli import (
+    choose,
+    complete,
+    output,
+    plugin_events,
+    plugin_ledger,
+    plugin_versions,
+    plugin_workers,
+    quarantine,
+    records,
+)
 from stoker.cli.lazy import Group
 from stoker.cli.permissions import permissions
 from stoker.cli.session import connect
@@ -27,6 +37,8 @@ def plugins() -> None:
 
 plugins.add_command(quarantine.quarantine)
 plugins.add_command(records.records)
+plugins.add_command(plugin_workers.workers)
+plugins.add_command(plugin_workers.logs)
 plugins.add_command(plugin_events.events)
 plugins.add_command(permissions)
 

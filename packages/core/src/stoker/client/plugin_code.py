@@ -75,6 +75,25 @@ class RecordDocument(TypedDict, total=False):
     changed_at: float
 
 
+class PluginWorkerDocument(TypedDict, total=False):
+    """A process in which a plugin's code runs."""
+
+    plugin: str
+    version: str
+    confined: bool
+    application: str
+    memory_bytes: int
+    cpu_seconds: float
+
+
+class PluginLineDocument(TypedDict, total=False):
+    """A line that a plugin's code wrote."""
+
+    version: str
+    at: float
+    text: str
+
+
 class PluginCodeRequests(Requests):
     """What can be asked about the code of plugins."""
 
@@ -111,3 +130,11 @@ class PluginCodeRequests(Requests):
         """Delete the copy that is kept from before the last migration."""
         path = f"/api/plugin-records/{_q(plugin)}/{_q(collection)}/kept"
         return self._one(CollectionDocument, "DELETE", path, query={"environment": environment or None})
+
+    def plugin_workers(self) -> list[PluginWorkerDocument]:
+        """Processes in which plugins' code runs now."""
+        return self._many(PluginWorkerDocument, "/api/plugin-workers")
+
+    def plugin_log(self, plugin: str) -> list[PluginLineDocument]:
+        """What a plugin's code wrote lately."""
+        return self._many(PluginLineDocument, f"/api/plugin-logs/{_q(plugin)}")

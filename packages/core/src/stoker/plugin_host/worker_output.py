@@ -85,6 +85,10 @@ class Outputs:
         """What is kept of a version."""
         return self._of[plugin, version].lines() if (plugin, version) in self._of else []
 
+    def of_plugin(self, plugin: str) -> dict[str, list[Line]]:
+        """What is kept of a plugin's versions; safe for threads."""
+        return {version: output.lines() for (name, version), output in [*self._of.items()] if name == plugin}
+
     def forget(self, plugin: str, version: str) -> None:
         """Keep nothing of a version."""
         self._of.pop((plugin, version), None)

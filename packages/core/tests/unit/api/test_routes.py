@@ -33,6 +33,7 @@ ADMIN = {
 """What admins alone may do; a route that leaves this list gives root on nodes, or the keys to the house, to more people."""
 OPERATORS_READ = {
     ("GET", "/api/audit"),
+    ("GET", "/api/plugin-logs/{plugin}"),
     ("GET", "/api/plugin-records/{plugin}"),
     ("GET", "/api/plugin-records/{plugin}/{collection}"),
 }
