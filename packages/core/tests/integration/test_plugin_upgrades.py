@@ -10,6 +10,7 @@ import pydantic
 import pytest
 from litestar.testing import TestClient
 from sqlalchemy import select
+from stoker.cli.main import run
 from stoker.db import tables
 from stoker.services.context import ServerContext
 from stoker_sdk import ref
@@ -125,3 +126,23 @@ def test_enabling_another_version_can_be_rolled_back_too(upgraded: TestClient) -
     seen = [client.post(ROLLBACKS, json={"plugin": "motd"}).json()["after"] for _ in range(3)]
     assert seen == ["1.0.0", "2.0.0", "1.0.0"]
     assert client.get("/api/environments/e/plugins/motd").json()["settings"]["text"] == "hi"
+
+
+def test_the_command_line_shows_asks_and_does(
+    running_server, make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--server", running_server.config.url, "--data", str(running_server.data_dir), "env"]
+    with running_server.client() as client:
+        for version, run_text in (("1.0.0", "true"), ("2.0.0", "false")):
+            bundle = make_bundle(greet(run_text), settings.Settings.from_model(One), version=version)
+            assert client.post("/api/plugins", content=bundle).status_code == 201
+        assert run([*words, "create", "e", "--plugin", "motd=1.0.0"]) == 0
+        assert run([*words, "plugin", "upgrade", "e", "motd", "--dry-run"]) == 0
+        told = capsys.readouterr().out
+        assert "~ tasks.shell greet: run" in told
+        assert "motd 1.0.0 -> 2.0.0 in e: nothing was changed" in told
+        assert run([*words, "plugin", "upgrade", "e", "motd"]) == 2  # there is nobody to ask
+        assert run([*words, "plugin", "upgrade", "e", "motd", "--yes"]) == 0
+        assert client.get("/api/environments/e/plugins/motd").json()["version"] == "2.0.0"
+        assert run([*words, "plugin", "rollback", "e", "motd", "--yes", "--json"]) == 0
+        assert client.get("/api/environments/e/plugins/motd").json()["version"] == "1.0.0"
