@@ -34,7 +34,7 @@ NAMES = ("hooks-dense", "hooks-empty", "hooks-peers")
 
 _PLUGINS = 100
 _READS = 40
-_ROUNDS = 5
+_ROUNDS = 3
 _WARM = 10
 _HOME = "e" * 32
 _PEER_PASSES = 3
