@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -101,12 +102,24 @@ class Heard:
 
 
 @pytest.fixture
-def heard(server_context: ServerContext, folder: Path, code, tmp_path: Path, monkeypatch) -> Iterator[Heard]:
+def impatient(folder: Path, monkeypatch) -> None:
+    """Nothing is left of other tests, and pauses are short."""
     monkeypatch.setattr(event_delivery, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(event_delivery, "IDLE_SECONDS", 0.1)
     monkeypatch.setattr(event_delivery, "FIRST_PAUSE", 0.2)
     for name in ("told", "fault"):
         (folder / name).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def heard(server_context: ServerContext, folder: Path, code, tmp_path: Path, impatient) -> Iterator[Heard]:
+    with serve(server_context, folder, code, tmp_path) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def serve(server_context: ServerContext, folder: Path, code, tmp_path: Path) -> Iterator[Heard]:
+    """A server on the context's database, from its start to its end."""
     back = BackChannel()
     sandbox = Sandbox(tmp_path / "w", share=0.5, allow_unconfined=True, kinds=())  # it shall write where the test looks
     workers = Workers(Limits(), lambda _, version: code[version], sandbox, back)
@@ -175,25 +188,29 @@ def test_a_plugin_hears_its_whole_life_in_order(heard: Heard, make_bundle) -> No
         assert connection.execute(select(tables.plugin_event_interests)).all() == []
 
 
-def test_what_is_not_heard_is_told_again_and_a_queue_waits_for_its_first(heard: Heard, make_bundle) -> None:
-    client = heard.client
-    client.post("/api/plugins", content=bundle(make_bundle, deadline=1))
-    heard.until("plugin.installed")
-    heard.fault("raise")
-    client.post("/api/environments", json={"name": "a"})
-    client.put("/api/environments/a/plugins/hears", json={})
-    end = time.monotonic() + 10
-    while len(found := [item for item in heard.waiting() if item["attempts"] > 0]) < 2 and time.monotonic() < end:
-        time.sleep(0.05)
-    assert {item["event"] for item in found} == {"environment.created", "plugin.enabled"}
-    assert "not now" in found[0]["reason"]
-    _, second = [item for item in heard.waiting() if item["object"] == "a"]
-    assert (second["event"], second["attempts"]) == ("environment.changed", 0)
+def test_what_is_not_heard_is_told_again_also_by_the_next_server_and_a_queue_waits_for_its_first(
+    server_context: ServerContext, folder: Path, code, tmp_path: Path, make_bundle, impatient
+) -> None:
+    with serve(server_context, folder, code, tmp_path) as heard:
+        client = heard.client
+        client.post("/api/plugins", content=bundle(make_bundle, deadline=1))
+        heard.until("plugin.installed")
+        heard.fault("raise")
+        client.post("/api/environments", json={"name": "a"})
+        client.put("/api/environments/a/plugins/hears", json={})
+        end = time.monotonic() + 10
+        while len(found := [item for item in heard.waiting() if item["attempts"] > 0]) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert {item["event"] for item in found} == {"environment.created", "plugin.enabled"}
+        assert "not now" in found[0]["reason"]
+        _, second = [item for item in heard.waiting() if item["object"] == "a"]
+        assert (second["event"], second["attempts"]) == ("environment.changed", 0)
     heard.fault("")
-    lines = heard.until("environment.created", "environment.changed", "plugin.enabled")
+    with serve(server_context, folder, code, tmp_path) as heard:
+        lines = heard.until("environment.created", "environment.changed", "plugin.enabled")
+        heard.nothing_waits()
     of_environment = [line[1] for line in lines if line[2] == "a"]
     assert of_environment == ["environment.created", "environment.changed"]
-    heard.nothing_waits()
 
 
 @pytest.mark.parametrize("what", ["raise", "quit", "sleep", "shape"])

@@ -22,6 +22,7 @@ from stoker.db.environments import (
 )
 from stoker.db.plugin_denials import read_denials
 from stoker.db.plugins import default_version, find_plugin
+from stoker.db.quarantine import drop_quarantined
 from stoker.db.serializer_hooks import settle
 from stoker.domain import settings
 from stoker.domain.plugin_denial import refuse_denied
@@ -160,7 +161,7 @@ def enable_with_records(
             if find_environment(connection, home.id).revision != home.revision:
                 continue  # somebody changed the environment while we checked: check again
             refuse_what_would_be_lost(connection, home, candidates, candidate)
-            if not any(other.plugin == plugin for other in candidates):
+            if not any((other.plugin, other.version) == (plugin, candidate.version) for other in candidates):
                 _begin_anew(context, home.id, plugin)
             records.go_live(connection)
             return _keep(context, connection, home, candidate, returning_to), records
@@ -168,7 +169,7 @@ def enable_with_records(
 
 
 def _begin_anew(context: ServerContext, environment_id: str, plugin: str) -> None:
-    """What its hooks did before it was disabled counts no more."""
+    """What its hooks did before it was disabled, or in another version, counts no more."""
     if context.quarantine is not None:
         context.quarantine.rearm(lambda hook: (hook.plugin, hook.environment) == (plugin, environment_id))
 
@@ -427,6 +428,8 @@ def _keep(
     else:
         mine = (table.c.environment_id == environment_id, table.c.plugin == plugin)
         connection.execute(update(table).where(*mine).values(**values))
+    if before is not None and before["version"] != candidate.version:
+        drop_quarantined(connection, {"environment_id": environment_id, "plugin": plugin})
     settle(connection, environment_id, plugin)
     bump_revision(connection, environment_id)
     after = _audited(connection, environment_id, plugin)
