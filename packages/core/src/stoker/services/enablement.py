@@ -37,6 +37,7 @@ from stoker.services.plugin_history import keep_version_before
 from stoker.services.plugin_inputs import Candidate, input_of
 from stoker.services.plugin_resolution import in_words, ways_out
 from stoker.services.plugin_settings import settings_schema
+from stoker.services.quarantine import begin_anew
 from stoker.services.secrets import SecretStore, public_parts
 from stoker.services.settings_checks import check_settings
 from stoker.services.tags import refuse_outdated, tag
@@ -162,16 +163,10 @@ def enable_with_records(
                 continue  # somebody changed the environment while we checked: check again
             refuse_what_would_be_lost(connection, home, candidates, candidate)
             if not any((other.plugin, other.version) == (plugin, candidate.version) for other in candidates):
-                _begin_anew(context, home.id, plugin)
+                begin_anew(context, home.id, plugin)
             records.go_live(connection)
             return _keep(context, connection, home, candidate, returning_to), records
     raise ConflictError(f"environment {environment} is changed by others all the time.", remedy="Try again in a moment.")
-
-
-def _begin_anew(context: ServerContext, environment_id: str, plugin: str) -> None:
-    """What its hooks did before it was disabled, or in another version, counts no more."""
-    if context.quarantine is not None:
-        context.quarantine.rearm(lambda hook: (hook.plugin, hook.environment) == (plugin, environment_id))
 
 
 def look_into(

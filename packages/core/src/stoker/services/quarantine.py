@@ -123,6 +123,12 @@ def forget(context: ServerContext, guarded: set[Guarded]) -> None:
         context.quarantine.rearm(guarded.__contains__)
 
 
+def begin_anew(context: ServerContext, environment_id: str, plugin: str) -> None:
+    """What a plugin's hooks did before it was disabled, or in another version, counts no more."""
+    if context.quarantine is not None:
+        context.quarantine.rearm(lambda hook: (hook.plugin, hook.environment) == (plugin, environment_id))
+
+
 def _refuse_others(views: Iterable[QuarantineView]) -> None:
     who = actor.current()
     if who.environments is None:
