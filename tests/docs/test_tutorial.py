@@ -17,7 +17,7 @@ import pytest
 from stoker_lab import nodes
 from stoker_lab.pytest_fixtures import require_lab
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-plugin.md"
+PAGES = Path(__file__).parents[2] / "docs" / "tutorial"
 PLUGIN = "greeting/src/stoker_plugin_greeting/__init__.py"
 
 
@@ -27,9 +27,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def session():
+def session(page="first-plugin.md"):
     """The page's commands as one script; where it says to replace the plugin's text, that is done."""
-    found = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(sh|python)\n(.*?)^```", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL)
     return "set -eux\n" + "".join(
         text if kind == "sh" else f"cat >{PLUGIN} <<'END_OF_PLUGIN'\n{text}END_OF_PLUGIN\n" for kind, text in found
     )
@@ -93,6 +93,32 @@ def test_on_modelled_nodes(place, tmp_path):
         follow(place, tmp_path / "work")
     finally:
         run("stoker fleet down", place, tmp_path)
+
+
+@pytest.mark.timeout(240)
+def test_a_plugin_with_code(place, tmp_path):
+    """The page's reader is slower than this test: data on nodes are waited for."""
+    shown = iter(("Welcome, node1", "Welcome: A disk was replaced"))
+    script = re.sub(
+        "^stoker nodes show node1$", lambda _: SHOW.format(text=next(shown)), session("plugin-with-code.md"), flags=re.MULTILINE
+    )
+    try:
+        run("stoker fleet up --nodes 2", place, tmp_path)
+        for node in ("node1", "node2"):
+            run(f"stoker nodes add {node} {node} --transport simulated", place, tmp_path)
+        said = run(script, place, tmp_path / "work")
+        assert not list(shown)
+        for words in ("Hello, admin", "Welcome, node1", "Welcome: A disk was replaced", "1 of 1"):
+            assert words in said, said
+        assert "greeting" not in run("stoker plugins list --json", place, tmp_path / "work")
+        assert not list((tmp_path / "data" / "venvs").glob("greeting*"))
+    finally:
+        run("stoker fleet down", place, tmp_path)
+
+
+SHOW = """\
+for attempt in $(seq 50); do stoker nodes show node1 --json | grep -q '{text}' && break; sleep 0.2; done
+stoker nodes show node1"""
 
 
 @pytest.mark.lab

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import textwrap
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,3 +80,21 @@ def write(
 def build(folder: Path, name: str = "hello", version: str = "1.0.0", **more: object) -> Path:
     """The bundle of such a plugin; see :func:`write`."""
     return build_bundle(write(folder, name, version, **more), folder)  # type: ignore[arg-type]
+
+
+def wheel(folder: Path, name: str, version: str, *, tag: str = "py3-none-any", needs: Sequence[str] = ()) -> Path:
+    """The wheel of a library that plugins can depend on: one module with its ``version``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    information = f"{name}-{version}.dist-info"
+    needed = "".join(f"Requires-Dist: {item}\n" for item in needs)
+    members = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
+        f"{information}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = "".join(f"{path},,\n" for path in (*members, f"{information}/RECORD"))
+    made = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in {**members, f"{information}/RECORD": record}.items():
+            archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
+    return made

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import zipfile
+from pathlib import PurePosixPath
 
 import code_plugins
 import pytest
 from stoker.errors import InvalidInputError, NotFoundError
 from stoker.plugin_host.venvs import Venvs
+from stoker.plugin_host.worker_code import WorkerCode
 from stoker.services import plugin_removal, plugin_venvs, plugins
 from stoker_sdk.bundle import open_bundle, write_bundle
+from stoker_sdk.errors import InvalidPluginError
 from stoker_sdk.manifest import read_manifest
+from worker_venvs import CALLER, hook, workers_of
 
 SOURCE = """
     class Api(RESTAPIPlugin):
@@ -31,6 +36,12 @@ def venvs(tmp_path_factory):
     made = Venvs(tmp_path_factory.mktemp("venvs") / "venvs")
     made.prepare()
     return made
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory):
+    """The bundle of a small plugin."""
+    return code_plugins.build(tmp_path_factory.mktemp("hello"), source=SOURCE, contributions=[API])
 
 
 def unpacked(path, folder):
@@ -58,24 +69,100 @@ def test_a_bundle_with_code_is_built_the_same_twice_and_says_what_it_takes_along
     assert list(code.platforms) == []
 
 
-def test_two_plugins_with_contradictory_pins_live_side_by_side(tmp_path, venvs):
-    seen = {}
-    for name, pin in (("old", "itsdangerous==2.1.2"), ("new", "itsdangerous==2.2.0")):
-        opened = unpacked(
-            code_plugins.build(tmp_path, name, source=SOURCE, contributions=[API], dependencies=["stoker-sdk", pin]),
-            tmp_path / f"unpacked-{name}",
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A site without internet: the wheels of two versions of a library, in a folder that pip is told of."""
+    folder = tmp_path / "library"
+    for version in ("1.0", "2.0"):
+        code_plugins.wheel(folder, "palette", version)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def installed(venvs, folder, name, version, **project):
+    """The plugin version's interpreter and entry point; its bundle was built and unpacked below a folder."""
+    place = folder / f"unpacked-{name}-{version}"
+    opened = unpacked(code_plugins.build(folder, name, version, **project), place)
+    venvs.ensure(place / "files", opened.plugin, opened.digest)
+    return WorkerCode(python=venvs.python(name, version), entry=name)
+
+
+def test_plugins_and_versions_with_contradictory_pins_work_at_once(tmp_path, venvs, library):
+    source = """
+        from stoker_sdk.context import Problem
+
+        def check(settings):
+            import palette  # it is in the plugin's venv alone
+
+            return [Problem(field="palette", message=palette.version, remedy="")]
+    """
+    pins = {("one", "1.0.0"): "palette==1.0", ("one", "2.0.0"): "palette==2.0", ("two", "1.0.0"): "palette==2.0"}
+    codes = {
+        key: installed(
+            venvs,
+            tmp_path,
+            *key,
+            source=source,
+            contributions=["validate_settings.ValidateSettings(call=code(check))"],
+            dependencies=["stoker-sdk", pin],
         )
-        venvs.ensure(tmp_path / f"unpacked-{name}" / "files", opened.plugin, opened.digest)
-        python = venvs.python(name, "1.0.0")
-        seen[name] = run(python, "import importlib.metadata as m; print(m.version('itsdangerous'))")
-        found = run(python, f"import stoker_plugin_{name} as m, stoker_sdk; print(m.plugin.name, stoker_sdk.__file__)")
-        assert found.startswith(f"{name} {venvs.root}")
-    assert seen == {"old": "2.1.2", "new": "2.2.0"}
-    venvs.remove("old", "1.0.0")
+        for key, pin in pins.items()
+    }
+
+    async def ask(dispatcher, name, version):
+        made = hook(f"stoker_plugin_{name}:check", plugin=name, version=version)
+        answer = await dispatcher.call(made, {"settings": b"{}"}, environment=None, caller=CALLER, settings={})
+        return json.loads(answer)[0]["message"]
+
+    async def work():
+        async with workers_of(tmp_path, codes) as (workers, _, dispatcher):
+            answers = await asyncio.gather(*(ask(dispatcher, *key) for key in pins))
+            assert len(workers.alive()) == len(pins)
+            return answers
+
+    assert asyncio.run(work()) == ["1.0", "2.0", "2.0"]
+    venvs.remove("one", "1.0.0")
     with pytest.raises(NotFoundError):
-        venvs.python("old", "1.0.0")
-    assert not (venvs.root / "old").exists()
-    assert venvs.sweep([]) == ["new/1.0.0"]
+        venvs.python("one", "1.0.0")
+    assert sorted(venvs.sweep([("two", "1.0.0")])) == ["one/2.0.0"]
+    assert sorted(item.name for item in venvs.root.iterdir()) == ["_server", "two"]
+    venvs.remove("two", "1.0.0")
+
+
+def test_a_build_takes_along_what_each_declared_platform_needs_and_names_what_is_missing(tmp_path, library):
+    here, there = "cp311-manylinux_2_28_x86_64", "cp312-manylinux_2_28_aarch64"
+    code_plugins.wheel(library, "rapid", "1.0", tag="cp311-cp311-manylinux_2_17_x86_64", needs=["dye; python_version<'3.12'"])
+    code_plugins.wheel(library, "rapid", "1.0", tag="cp312-abi3-manylinux_2_28_aarch64", needs=["paint; python_version>='3.12'"])
+    code_plugins.wheel(library, "dye", "3.0")
+    code_plugins.wheel(library, "paint", "4.0")
+    project = {
+        "source": SOURCE,
+        "contributions": [API],
+        "dependencies": ["stoker-sdk", "rapid", "palette; platform_machine == 'aarch64'"],
+        "more": f'[tool.stoker]\nplatforms = ["{here}", "{there}"]',
+    }
+    code = open_bundle(code_plugins.build(tmp_path / "whole", **project)).plugin.code
+    assert {PurePosixPath(item.file).name: list(item.platforms) for item in code.wheels} == {
+        "rapid-1.0-cp311-cp311-manylinux_2_17_x86_64.whl": [here],
+        "rapid-1.0-cp312-abi3-manylinux_2_28_aarch64.whl": [there],
+        "dye-3.0-py3-none-any.whl": [],
+        "paint-4.0-py3-none-any.whl": [],
+        "palette-2.0-py3-none-any.whl": [],
+        "stoker_plugin_hello-1.0.0-py3-none-any.whl": [],
+    }
+    assert list(code.platforms) == [here, there]
+    for path in library.glob("rapid-1.0-cp312*"):
+        path.unlink()
+    with pytest.raises(InvalidPluginError) as caught:
+        code_plugins.build(tmp_path / "less", **project)
+    (finding,) = caught.value.findings
+    assert finding.rule == "X082"
+    assert there in finding.message
+    assert "rapid" in finding.message
+    project["more"] = '[tool.stoker]\nplatforms = ["linux"]'
+    with pytest.raises(InvalidPluginError, match="X080"):
+        code_plugins.build(tmp_path / "wrong", **project)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -90,8 +177,8 @@ def test_two_plugins_with_contradictory_pins_live_side_by_side(tmp_path, venvs):
         ("stoker_plugin_hello-1.0.0.data/data/etc/passwd", "beside the packages"),
     ],
 )
-def test_a_hostile_wheel_is_refused(tmp_path, venvs, member, reason):
-    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+def test_a_hostile_wheel_is_refused(tmp_path, venvs, hello, member, reason):
+    opened = unpacked(hello, tmp_path / "unpacked")
     with zipfile.ZipFile(tmp_path / "unpacked" / "files" / opened.plugin.code.wheels[0].file, "a") as archive:
         archive.writestr(member, "raise SystemExit")
     with pytest.raises(InvalidInputError, match=reason):
@@ -99,8 +186,8 @@ def test_a_hostile_wheel_is_refused(tmp_path, venvs, member, reason):
     assert not (venvs.root / "hello").exists()
 
 
-def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, venvs):
-    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, venvs, hello):
+    opened = unpacked(hello, tmp_path / "unpacked")
     manifest = json.loads((tmp_path / "unpacked" / "manifest.json").read_text())
     for change, words in (
         ({"requires_python": "<3.11"}, "wants Python <3.11"),
@@ -116,8 +203,8 @@ def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, ve
             venvs.ensure(tmp_path / "unpacked" / "files", changed, opened.digest)
 
 
-def test_a_venv_of_another_python_is_made_anew(tmp_path, venvs):
-    opened = unpacked(code_plugins.build(tmp_path, source=SOURCE, contributions=[API]), tmp_path / "unpacked")
+def test_a_venv_of_another_python_is_made_anew(tmp_path, venvs, hello):
+    opened = unpacked(hello, tmp_path / "unpacked")
     folder = tmp_path / "unpacked" / "files"
     venvs.ensure(folder, opened.plugin, opened.digest)
     mark = venvs.folder("hello", "1.0.0") / ".stoker.json"
@@ -128,10 +215,9 @@ def test_a_venv_of_another_python_is_made_anew(tmp_path, venvs):
     venvs.remove("hello", "1.0.0")
 
 
-def test_the_server_installs_and_uninstalls_code_and_keeps_the_registry(server_context, tmp_path):
+def test_the_server_installs_and_uninstalls_code_and_keeps_the_registry(server_context, tmp_path, hello):
     context = server_context
-    bundle = code_plugins.build(tmp_path, source=SOURCE, contributions=[API])
-    _, new = plugins.install(context, bundle.read_bytes())
+    _, new = plugins.install(context, hello.read_bytes())
     assert new
     assert context.venvs.is_ready("hello", "1.0.0")
     entry = context.registry.read().plugins["hello"]
@@ -152,22 +238,25 @@ def test_the_server_installs_and_uninstalls_code_and_keeps_the_registry(server_c
     assert "uninstalled" in context.registry.read().gone["hello"]
 
 
-def test_code_that_cannot_be_installed_leaves_nothing(server_context, tmp_path):
-    bundle = code_plugins.build(tmp_path, dependencies=["stoker-sdk", "itsdangerous<2.2"], source=SOURCE, contributions=[API])
+def test_code_that_cannot_be_installed_leaves_nothing(server_context, tmp_path, library):
+    bundle = code_plugins.build(tmp_path, dependencies=["stoker-sdk", "palette<2"], source=SOURCE, contributions=[API])
     manifest, files = unpacked_members(bundle)
-    manifest["code"]["wheels"] = [wheel for wheel in manifest["code"]["wheels"] if "itsdangerous" not in wheel["file"]]
-    files = {path: data for path, data in files.items() if "itsdangerous" not in path}
-    with pytest.raises(InvalidInputError, match="itsdangerous"):
+    manifest["code"]["wheels"] = [wheel for wheel in manifest["code"]["wheels"] if "palette" not in wheel["file"]]
+    files = {path: data for path, data in files.items() if "palette" not in path}
+    with pytest.raises(InvalidInputError, match="palette"):
         plugins.install(server_context, write_bundle(manifest, files, tmp_path / "changed").read_bytes())
     assert not (server_context.config.venvs / "hello").exists()
     assert not server_context.store.folder("hello", "1.0.0").exists()
     assert "hello" not in server_context.registry.read().plugins
 
 
-def test_programs_and_replacements_of_a_plugin_stay_its_own(tmp_path, venvs):
+def test_programs_and_replacements_of_a_plugin_stay_its_own(tmp_path, venvs, library):
+    code_plugins.wheel(library, "stevedore", "99.0")
     more = '[project.scripts]\nuvicorn = "stoker_plugin_hello:Api"'
-    bundle = code_plugins.build(tmp_path, source=SOURCE, contributions=[API], dependencies=["stoker-sdk", "h11"], more=more)
-    assert any("/h11-" in wheel.file for wheel in open_bundle(bundle).plugin.code.wheels)  # it names it itself
+    bundle = code_plugins.build(
+        tmp_path, source=SOURCE, contributions=[API], dependencies=["stoker-sdk", "stevedore>=99"], more=more
+    )
+    assert any("/stevedore-99.0-" in wheel.file for wheel in open_bundle(bundle).plugin.code.wheels)  # it names it itself
     opened = unpacked(bundle, tmp_path / "unpacked")
     wheel = tmp_path / "unpacked" / "files" / opened.plugin.code.wheels[-1].file
     before = tree(venvs)

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ from stoker.plugin_host.wheel_checks import refuse_collisions, refuse_hostile
 
 _LOG = logging.getLogger(__name__)
 _SECONDS: Final = 300
+_UNUSED: Final = 86_400.0
+"""After so many seconds nobody uses a template that is not this server's."""
 _MARK: Final = ".stoker.json"
 _OWN: Final = "_server"
 """No plugin can be called that."""
@@ -143,19 +146,20 @@ class Venvs:
             home = self._home / self.base
             template, wheels = home / "template", home / "wheels"
             if template.is_dir():
+                os.utime(home)
                 return template
             shutil.rmtree(home, ignore_errors=True)  # left by an interruption
-            if self._home == self.root / _OWN:
-                for old in self._home.glob("*/"):
-                    shutil.rmtree(old, ignore_errors=True)  # of another Python
+            for old in self._home.glob("*/"):  # of another Python or SDK; who shares the folder may still use it
+                if self._home == self.root / _OWN or old.stat().st_mtime < time.time() - _UNUSED:
+                    shutil.rmtree(old, ignore_errors=True)
             wheelhouse.make(wheels)
-            temporary = home / "template.tmp"
-            _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=home / "cache")
+            temporary, cache = home / "template.tmp", home / "cache"
+            _uv("venv", "-q", "--no-project", "--python", sys.executable, str(temporary), cache=cache)
             for name in ("_virtualenv.pth", "_virtualenv.py"):  # for old programs; each start of a worker would read it
                 (packages_of(temporary) / name).unlink(missing_ok=True)
-            cache = home / "cache"
             self._pip(temporary, ["--find-links", str(wheels), "stoker-sdk"], cache)
-            shutil.rmtree(cache, ignore_errors=True)
+            for done in (cache, wheels):
+                shutil.rmtree(done, ignore_errors=True)
             _keep_interpreter(temporary)
             _compile([packages_of(temporary)])
             os.replace(temporary, template)  # noqa: PTH105
@@ -163,8 +167,7 @@ class Venvs:
             return template
 
     def _install(self, plugin: Plugin, code: Code, bundle_folder: Path, venv: Path) -> None:
-        places = {str((bundle_folder / wheel.file).parent) for wheel in code.wheels}
-        links = [word for place in (*sorted(places), str(self._home / self.base / "wheels")) for word in ("--find-links", place)]
+        links = ["--find-links", str(bundle_folder / "wheels")]
         cache = venv.with_name(f"{venv.name}-cache")  # of its own: what another plugin brought under the same name is not taken
         try:
             self._pip(venv, [*links, code.distribution, "stoker-sdk"], cache)

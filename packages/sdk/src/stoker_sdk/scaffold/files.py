@@ -64,7 +64,7 @@ from collections.abc import Mapping, Sequence
 import pydantic
 from stoker_sdk import Plugin, RESTAPIPlugin, code
 from stoker_sdk.context import Context, Object, current
-from stoker_sdk.extension_points import commands, rest_api, serializer_hooks, settings
+from stoker_sdk.extension_points import commands, rest_api, roles, serializer_hooks, settings
 
 
 class ${class_name}Settings(pydantic.BaseModel):
@@ -95,6 +95,7 @@ plugin = Plugin(
     title="$title",
     contributions=[
         settings.Settings.from_model(${class_name}Settings),
+        roles.Role(name="$name", title="$title"),
         rest_api.RestApi(call=code(Api)),
         commands.Command(name="hello", title="Greet me", path="/"),
         serializer_hooks.SerializerHook(
