@@ -53,7 +53,7 @@ def file_of(lab, node):
 
 @pytest.mark.timeout(240)
 def test_the_whole_way(lab: Simulation, bundles) -> None:
-    one, _ = bundles
+    one, two = bundles
     # Version 1 is installed and enabled; labels are written and shown.
     stoker(lab, "plugins", "install", one)
     refused = stoker(lab, "env", "enable", "lab", "inventory", "--set", "label_pattern=[A-Z", status=2)
@@ -89,13 +89,30 @@ def test_the_whole_way(lab: Simulation, bundles) -> None:
     assert '"labelled": 2' in done
     assert job["id"] in stoker(lab, "jobs", "list", "--plugin", "inventory")
 
+    # Version 2 splits the place; it is shown first, and can be taken back.
+    stoker(lab, "plugins", "install", two)
+    assert "assets" in stoker(lab, "env", "plugin", "upgrade", "lab", "inventory", "--dry-run")
+    stoker(lab, "env", "plugin", "upgrade", "lab", "inventory", "2.0.0", "--yes")
+    moved = {"label": "AB-0001", "owner": "web team", "location": {"room": "r1", "rack": "12"}}
+    until(lambda: asset(lab, "lab1") == moved, "the label in the new form")
+    rows = json.loads(stoker(lab, "inventory", "labels", "--env", "lab", "--rack", "12", "--json"))["items"]
+    assert [(row["node"], row["room"], row["rack"]) for row in rows] == [("lab1", "r1", "12")]
+    lab.deploy("lab")
+    assert "location: r1/12" in file_of(lab, "lab1")
+    stoker(lab, *set_label, "lab2", "AB-0003", "--room", "r2")
+    assert "written" in stoker(lab, "env", "plugin", "rollback", "lab", "inventory", "--yes", status=2)
+    stoker(lab, "env", "plugin", "rollback", "lab", "inventory", "--yes", "--discard-records")
+    assert json.loads(stoker(lab, "inventory", "labels", "--env", "lab", "--json"))["items"][1]["label"] == "AB-0002"
+    until(lambda: asset(lab, "lab1") == shown, "the label in the old form")
+
     # Disabled and uninstalled, it leaves nothing.
     stoker(lab, "env", "disable", "lab", "inventory")
     lab.deploy("lab")
     until(lambda: not asset(lab, "lab1"), "nothing at the node")
-    stoker(lab, "plugins", "uninstall", "inventory=1.0.0", "--delete-records")
+    for version in ("2.0.0", "1.0.0"):
+        stoker(lab, "plugins", "uninstall", f"inventory={version}", "--delete-records")
     assert "inventory" not in stoker(lab, "plugins", "list")
-    assert "it was uninstalled" in stoker(lab, "inventory", "labels", status=2)
+    assert "No such command" in stoker(lab, "inventory", "labels", status=2)
     nothing_left(lab)
 
 

@@ -34,7 +34,7 @@ class PluginWords:
     def get(self, name: str) -> click.Group | None:
         """The group of a plugin, as the server has it now; as it was seen last if the server is away."""
         seen = self._seen()
-        if not self._ctx.resilient_parsing and not (seen.fresh and name in seen.plugins):
+        if not self._ctx.resilient_parsing:
             with suppress(StokerError):  # who is away, or knows no such command, is told of when the command is carried out
                 seen.renew(self._session())
         if name not in seen.plugins:

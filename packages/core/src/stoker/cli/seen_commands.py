@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from stoker.cli.session import Session
     from stoker.client.commands import PluginCommandsDocument
 
-FRESH_SECONDS: Final = 20.0
-"""For so long nobody asks the server again."""
 _FORMAT: Final = 1
 
 
@@ -35,32 +32,26 @@ class Seen:
         """Read what is kept; nothing if that cannot be read."""
         self._file = file_for(server)
         self.tag = ""
-        self.at = 0.0
         self.plugins: dict[str, PluginCommandsDocument] = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             kept: dict[str, Any] = json.loads(self._file.read_bytes())
             if kept["format"] == _FORMAT:
                 self.plugins = {item["plugin"]: item for item in kept["plugins"]}
-                self.tag, self.at = str(kept["tag"]), float(kept["at"])
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the server was asked a moment ago."""
-        return 0 <= time.time() - self.at < FRESH_SECONDS
+                self.tag = str(kept["tag"])
 
     def renew(self, session: Session) -> None:
         """Ask the server, and keep what it says. Raises StokerError: it does not answer."""
         with session.client() as client:
             found, tag = client.commands(self.tag)
-        if found is not None:
-            self.plugins, self.tag = {item["plugin"]: item for item in found}, tag
-        self.at = time.time()
+        if found is None:
+            return
+        self.plugins, self.tag = {item["plugin"]: item for item in found}, tag
         with contextlib.suppress(OSError):  # without a cache all is the same, but for help and completion
             self._keep()
 
     def _keep(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        document = {"format": _FORMAT, "tag": self.tag, "at": self.at, "plugins": list(self.plugins.values())}
+        document = {"format": _FORMAT, "tag": self.tag, "plugins": list(self.plugins.values())}
         with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False) as new:
             new.write(json.dumps(document))
         Path(new.name).replace(self._file)
