@@ -17,7 +17,7 @@ MOST_PLUGINS: Final = 64
 """Plugin versions of which something is kept."""
 MOST_LINE: Final = 4000
 _CHUNK: Final = 32 * 1024
-_EACH_SECOND: Final = 512 * 1024
+_EACH_SECOND: Final = 256 * 1024
 """Bytes taken from one worker in a second; then it waits until the next one."""
 
 
