@@ -26,7 +26,7 @@ def list_workers(context: NamedDependency[ServerContext]) -> Listing[WorkerView]
     "/plugin-logs/{plugin:str}",
     opt={"access": AccessLevel.OPERATOR, "supervised": True},
     sync_to_thread=True,
-    responses=problems(),
+    responses=problems(404),
 )
 def list_lines(context: NamedDependency[ServerContext], plugin: FromPath[str]) -> Listing[LineView]:
     """What a plugin's code wrote on standard output and error lately; the last 128 KiB of each version."""
