@@ -54,20 +54,29 @@ def file_of(lab, node):
 @pytest.mark.timeout(240)
 def test_the_whole_way(lab: Simulation, bundles) -> None:
     one, two = bundles
+    labels_are_written_and_shown(lab, one)
+    an_action_becomes_a_job(lab)
+    version_2_comes_and_is_taken_back(lab, two)
+    nothing_is_left(lab)
+
+
+SET_LABEL = ("inventory", "set-label", "--env", "lab")
+SHOWN = {"label": "AB-0001", "owner": "web team", "place": "r1/12"}
+
+
+def labels_are_written_and_shown(lab, one):
     # Version 1 is installed and enabled; labels are written and shown.
     stoker(lab, "plugins", "install", one)
     refused = stoker(lab, "env", "enable", "lab", "inventory", "--set", "label_pattern=[A-Z", status=2)
     assert "not a regular expression" in refused
     stoker(lab, "env", "enable", "lab", "inventory")
     assert "inventory" in stoker(lab, "inventory", "--help")
-    set_label = ("inventory", "set-label", "--env", "lab")
-    stoker(lab, *set_label, "lab1", "AB-0001", "--owner", "web team", "--place", "r1/12")
-    assert "does not look like a label" in stoker(lab, *set_label, "lab2", "nonsense", status=2)
-    assert "no node" in stoker(lab, *set_label, "lab9", "AB-0009", status=2)
+    stoker(lab, *SET_LABEL, "lab1", "AB-0001", "--owner", "web team", "--place", "r1/12")
+    assert "does not look like a label" in stoker(lab, *SET_LABEL, "lab2", "nonsense", status=2)
+    assert "no node" in stoker(lab, *SET_LABEL, "lab9", "AB-0009", status=2)
     rows = json.loads(stoker(lab, "inventory", "labels", "--env", "lab", "--json"))["items"]
     assert [(row["node"], row["label"], row["place"]) for row in rows] == [("lab1", "AB-0001", "r1/12"), ("lab2", "", "")]
-    shown = {"label": "AB-0001", "owner": "web team", "place": "r1/12"}
-    until(lambda: asset(lab, "lab1") == shown, "the label at the node")
+    until(lambda: asset(lab, "lab1") == SHOWN, "the label at the node")
     assert "inventory.write_labels" in stoker(lab, "plugins", "permissions")
 
     # The label comes to the node with the next deployment.
@@ -75,7 +84,8 @@ def test_the_whole_way(lab: Simulation, bundles) -> None:
     assert "AB-0001" in file_of(lab, "lab1")
     assert file_of(lab, "lab2") is None
 
-    # An action becomes a job.
+
+def an_action_becomes_a_job(lab):
     form = lab.folder / "labels.json"
     form.write_text(
         json.dumps({"labels": [{"node": "lab2", "label": "AB-0002", "place": "cellar"}, {"node": "x", "label": "AB-1"}]})
@@ -89,7 +99,9 @@ def test_the_whole_way(lab: Simulation, bundles) -> None:
     assert '"labelled": 2' in done
     assert job["id"] in stoker(lab, "jobs", "list", "--plugin", "inventory")
 
-    # Version 2 splits the place; it is shown first, and can be taken back.
+
+def version_2_comes_and_is_taken_back(lab, two):
+    # It splits the place; it is shown first, and can be taken back.
     stoker(lab, "plugins", "install", two)
     assert "assets" in stoker(lab, "env", "plugin", "upgrade", "lab", "inventory", "--dry-run")
     stoker(lab, "env", "plugin", "upgrade", "lab", "inventory", "2.0.0", "--yes")
@@ -99,13 +111,15 @@ def test_the_whole_way(lab: Simulation, bundles) -> None:
     assert [(row["node"], row["room"], row["rack"]) for row in rows] == [("lab1", "r1", "12")]
     lab.deploy("lab")
     assert "location: r1/12" in file_of(lab, "lab1")
-    stoker(lab, *set_label, "lab2", "AB-0003", "--room", "r2")
+    stoker(lab, *SET_LABEL, "lab2", "AB-0003", "--room", "r2")
     assert "written" in stoker(lab, "env", "plugin", "rollback", "lab", "inventory", "--yes", status=2)
     stoker(lab, "env", "plugin", "rollback", "lab", "inventory", "--yes", "--discard-records")
     assert json.loads(stoker(lab, "inventory", "labels", "--env", "lab", "--json"))["items"][1]["label"] == "AB-0002"
-    until(lambda: asset(lab, "lab1") == shown, "the label in the old form")
+    until(lambda: asset(lab, "lab1") == SHOWN, "the label in the old form")
 
-    # Disabled and uninstalled, it leaves nothing.
+
+def nothing_is_left(lab):
+    """No file, process or row of the plugin, but history."""
     stoker(lab, "env", "disable", "lab", "inventory")
     lab.deploy("lab")
     until(lambda: not asset(lab, "lab1"), "nothing at the node")
@@ -113,11 +127,6 @@ def test_the_whole_way(lab: Simulation, bundles) -> None:
         stoker(lab, "plugins", "uninstall", f"inventory={version}", "--delete-records")
     assert "inventory" not in stoker(lab, "plugins", "list")
     assert "No such command" in stoker(lab, "inventory", "labels", status=2)
-    nothing_left(lab)
-
-
-def nothing_left(lab):
-    """No file, process or row of the plugin, but history."""
     assert not [path for path in lab.data.rglob("*") if "inventory" in path.name]
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in commands if b"stoker_sdk.worker" in line and str(lab.data).encode() in line]

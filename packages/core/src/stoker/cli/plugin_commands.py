@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,31 +22,9 @@ _TYPES: dict[str, click.ParamType[Any]] = {"text": click.STRING, "integer": clic
 _PLACE = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 
-class _Group(click.Group):
-    """Commands as they were seen; one that is not among them is asked for once more."""
-
-    renew: Callable[[], click.Group | None] | None = None
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, of another version of the plugin if that has come meanwhile."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None and self.renew is not None and not ctx.resilient_parsing:
-            renew, self.renew = self.renew, None
-            if (newer := renew()) is not None:
-                self.commands = newer.commands
-                found = super().get_command(ctx, cmd_name)
-        return found
-
-
-def group_of(plugin: PluginCommandsDocument, renew: Callable[[], click.Group | None] | None = None) -> click.Group:
-    """The group of a plugin's commands.
-
-    Args:
-        plugin: what was seen of it.
-        renew: asks the server again, for a command that was not seen.
-    """
-    made = _Group(name=plugin["plugin"], help=f"{plugin['title']} (plugin {plugin['plugin']} {plugin['version']}).")
-    made.renew = renew
+def group_of(plugin: PluginCommandsDocument) -> click.Group:
+    """The group of a plugin's commands."""
+    made = click.Group(name=plugin["plugin"], help=f"{plugin['title']} (plugin {plugin['plugin']} {plugin['version']}).")
     for document in plugin["commands"]:
         made.add_command(_command(plugin["plugin"], document))
     return made

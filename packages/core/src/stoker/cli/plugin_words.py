@@ -40,13 +40,7 @@ class PluginWords:
         if name not in seen.plugins:
             return None
         module = importlib.import_module("stoker.cli.plugin_commands")
-
-        def again() -> click.Group | None:
-            with suppress(StokerError):
-                seen.renew(self._session())
-            return cast("click.Group", module.group_of(seen.plugins[name])) if name in seen.plugins else None
-
-        return cast("click.Group", module.group_of(seen.plugins[name], again if seen.fresh else None))
+        return cast("click.Group", module.group_of(seen.plugins[name]))
 
     def _seen(self) -> Seen:
         module = importlib.import_module("stoker.cli.seen_commands")

@@ -193,38 +193,40 @@ def start(
     with context.database.transaction() as connection:
         place, action = _find(connection, plugin, name, environment)
         _refuse_strangers(place, action)
-        target, identity, shown = _target(connection, place, action, node)
-        filled = _filled(place, action, form or {})
-        if jobs.count_waiting(connection, plugin) >= MOST_WAITING:
-            raise ConflictError(
-                f"plugin {plugin} has {MOST_WAITING} jobs that wait or run.",
-                remedy="Wait until some have ended, or cancel some: 'stoker jobs list'.",
-            )
-        who = actor.current()
-        job = jobs.add_job(
-            connection,
-            {
-                "plugin": place.plugin,
-                "version": place.version,
-                "action": action.name,
-                "title": action.title,
-                "target": target,
-                "object_id": identity,
-                "object": shown,
-                "environment_id": place.environment_id,
-                "environment": place.environment,
-                "form": msgspec.json.encode(filled).decode(),
-                "actor": who.name,
-                "caller": msgspec.json.encode(who).decode(),
-                "restartable": action.restartable,
-            },
-        )
-        told = {"action": f"{plugin}.{name}", "version": place.version, "on": shown, "form": filled}
-        audit.record(connection, "job.start", job, f"{plugin}.{name}", environment=place.environment, after=told)
-        view = view_of(jobs.find_job(connection, job))
+        view = _queue(connection, place, action, _target(connection, place, action, node), _filled(place, action, form or {}))
     if context.jobs is not None:
         context.jobs.wake()
     return view
+
+
+def _queue(connection: Connection, place: _Place, action: Action, on: tuple[str, str, str], filled: dict[str, object]) -> JobView:
+    """Queue a job and tell the audit."""
+    if jobs.count_waiting(connection, place.plugin) >= MOST_WAITING:
+        raise ConflictError(
+            f"plugin {place.plugin} has {MOST_WAITING} jobs that wait or run.",
+            remedy="Wait until some have ended, or cancel some: 'stoker jobs list'.",
+        )
+    who, (target, identity, shown) = actor.current(), on
+    values = {
+        "plugin": place.plugin,
+        "version": place.version,
+        "action": action.name,
+        "title": action.title,
+        "target": target,
+        "object_id": identity,
+        "object": shown,
+        "environment_id": place.environment_id,
+        "environment": place.environment,
+        "form": msgspec.json.encode(filled).decode(),
+        "actor": who.name,
+        "caller": msgspec.json.encode(who).decode(),
+        "restartable": action.restartable,
+    }
+    job = jobs.add_job(connection, values)
+    name = f"{place.plugin}.{action.name}"
+    told = {"action": name, "version": place.version, "on": shown, "form": filled}
+    audit.record(connection, "job.start", job, name, environment=place.environment, after=told)
+    return view_of(jobs.find_job(connection, job))
 
 
 def _refuse_strangers(place: _Place, action: Action) -> None:
