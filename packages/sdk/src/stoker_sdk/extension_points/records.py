@@ -93,4 +93,4 @@ class Collection(Contribution, frozen=True, kw_only=True, tag="records"):
 MAX_INDEX: Final = 200
 """Characters of an indexed field's path."""
 
-POINT = ExtensionPoint(name="records", combines="slot", contributions=(Collection,))
+POINT = ExtensionPoint(name="records", combines="slot", contributions=(Collection,), needs_code=True)

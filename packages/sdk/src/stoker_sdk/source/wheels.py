@@ -32,7 +32,7 @@ SDK: Final = "stoker-sdk"
 def has_code(plugin: Plugin) -> bool:
     """Whether a contribution needs a worker, or brings code for one (a collection with migrations)."""
     points = {kind: point for point in all_points().values() for kind in point.contributions}
-    return any(points[type(item)].needs_code or getattr(item, "migrations", ()) for item in plugin.contributions)
+    return any(points[type(item)].needs_code for item in plugin.contributions)
 
 
 def pack_code(plugin: Plugin, folder: Path, entry_point: str) -> tuple[Code, dict[str, bytes]]:
