@@ -12,7 +12,7 @@ ExtNames: TypeAlias = Annotated[
     str,
     QueryParameter(
         name="ext",
-        max_length=10_000,
+        max_length=2_000,
         description="Plugins whose data `ext` shows, with commas between their names; `none` for none; all if not given.",
     ),
 ]
