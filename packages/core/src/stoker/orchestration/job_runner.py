@@ -134,7 +134,8 @@ class JobRunner:
         flushing = asyncio.create_task(self._flush(job), name=f"log of job {row.id}")
         try:
             values = await self._outcome(job)
-            flushing.cancel()
+            job.ended.set()
+            await flushing  # cancelled, it could lose what it is writing
             await self._write(job)
             await self._stored(lambda connection: self._ended(connection, job, values))
         finally:
@@ -194,8 +195,9 @@ class JobRunner:
             await self._stop_worker(job.row.plugin, job.row.version)
 
     async def _flush(self, job: RunningJob) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
+        while not job.ended.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(job.ended.wait(), _FLUSH_SECONDS)
             await self._write(job, always=False)
 
     async def _write(self, job: RunningJob, *, always: bool = True, **values: object) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Final
 
@@ -65,6 +66,8 @@ class RunningJob:
         self.row = row
         self.cancelled = False
         """Whether somebody wants it to end."""
+        self.ended = asyncio.Event()
+        """Its function says nothing more."""
         self._begun = time.monotonic()
         self._logged = logged
         self._lines: list[tuple[float, str]] = []
