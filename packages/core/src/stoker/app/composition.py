@@ -34,7 +34,7 @@ from stoker.app.to_supervisor import ToSupervisor
 from stoker.app.to_workers import ToWorkers
 from stoker.app.worker_parts import worker_parts
 from stoker.config import ServerConfig
-from stoker.db import tables
+from stoker.db import record_indexes, tables
 from stoker.db.database import Database
 from stoker.db.faults import reason
 from stoker.db.vault import Vault
@@ -132,6 +132,8 @@ def build_context(config: ServerConfig, vault: Vault) -> ServerContext:
     ensure_default(context)
     remake(context)
     plugin_registry.follow(database, context.registry)
+    with database.transaction() as connection:
+        record_indexes.follow_all(connection)
     record_operations.register(context, back)
     return context
 

@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Connection,
     Row,
+    Select,
     Text,
     and_,
     bindparam,
@@ -32,6 +34,8 @@ from stoker.db.tables import record_collections as collections
 
 FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}(\.[A-Za-z_][A-Za-z0-9_-]{0,62}){0,7}", re.ASCII)
 """A dotted path that may be compared; nothing in it can end a text of SQL or a path of JSON."""
+NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,99}", re.ASCII)
+"""Names of plugins and collections; nothing in it can end a text of SQL."""
 _AT_ONCE: Final = 500
 _OBJECTS: Final = {"node": "nodes", "environment": "environments", "deployment": "deployments"}
 
@@ -109,16 +113,36 @@ def find(
     connection: Connection, place: Place, generation: int, where: Mapping[str, object], after: str, limit: int
 ) -> list[Row[Any]]:
     """Records by key, of those whose fields are equal to what is given."""
-    conditions = [equal(connection, path, value) for path, value in where.items()]
+    return list(connection.execute(found(connection, place, generation, where, after, limit)))
+
+
+def found(
+    connection: Connection, place: Place, generation: int, where: Mapping[str, object], after: str, limit: int
+) -> Select[Any]:
+    """The query for them."""
+    conditions = _conditions(connection, place, where)
     query = _shown().where(place.where(), records.c.generation == generation, records.c.key > after, *conditions)
-    return list(connection.execute(query.order_by(records.c.key).limit(limit)))
+    return query.order_by(records.c.key).limit(limit)  # type: ignore[no-any-return]
 
 
 def count(connection: Connection, place: Place, generation: int, where: Mapping[str, object] | None = None) -> int:
     """How many records there are."""
-    conditions = [equal(connection, path, value) for path, value in (where or {}).items()]
+    conditions = _conditions(connection, place, where or {})
     query = select(func.count()).select_from(records).where(place.where(), records.c.generation == generation, *conditions)
     return int(connection.execute(query).scalar_one())
+
+
+def _conditions(connection: Connection, place: Place, where: Mapping[str, object]) -> list[ColumnElement[bool]]:
+    found = [equal(connection, path, value) for path, value in where.items()]
+    said = of_collection(place.plugin, place.collection) if found else ""
+    return [literal_column(f"({said})", Boolean()), *found] if said else found
+
+
+def of_collection(plugin: str, collection: str) -> str:
+    """The condition under which an index may be used: said word by word, as no database trusts a parameter there."""
+    if not NAME.fullmatch(plugin) or not NAME.fullmatch(collection):
+        return ""
+    return f"plugin = '{plugin}' AND collection = '{collection}'"
 
 
 def equal(connection: Connection, path: str, value: object) -> ColumnElement[bool]:

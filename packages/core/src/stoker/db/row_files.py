@@ -6,11 +6,33 @@ from __future__ import annotations
 
 import base64
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from contextlib import contextmanager
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, LargeBinary, MetaData, Table, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    type_coerce,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import NoSuchTableError
 
 from stoker.db import tables
@@ -32,7 +54,8 @@ def lines_of(connection: Connection, name: str) -> Iterator[bytes]:
     """The lines of a table, read as they are needed."""
     table = tables.metadata.tables[name]
     yield _encode([str(column.name) for column in table.columns]) + b"\n"
-    query = select(table).order_by(*table.primary_key.columns)
+    shown = [cast(column, Text).label(column.name) if _is_json(connection, column) else column for column in table.columns]
+    query = select(*shown).order_by(*table.primary_key.columns)
     with connection.execution_options(yield_per=_AT_ONCE).execute(query) as rows:
         for row in rows:
             yield _encode(list(row)) + b"\n"
@@ -41,14 +64,16 @@ def lines_of(connection: Connection, name: str) -> Iterator[bytes]:
 def is_empty(connection: Connection) -> bool:
     """Whether a database has no table of ours."""
     found = MetaData()
-    found.reflect(connection)
+    with _without_indexes_of_fields():
+        found.reflect(connection)
     return not ({*tables.metadata.tables, _VERSIONS} & set(found.tables))
 
 
 def drop_all(connection: Connection) -> None:
     """Delete every table of ours; in the connection's transaction."""
     found = MetaData()
-    found.reflect(connection, only=lambda name, _: name in tables.metadata.tables or name == _VERSIONS)
+    with _without_indexes_of_fields():
+        found.reflect(connection, only=lambda name, _: name in tables.metadata.tables or name == _VERSIONS)
     found.drop_all(connection)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("DROP FUNCTION IF EXISTS audit_log_refuse() CASCADE")
@@ -61,9 +86,13 @@ def insert_lines(connection: Connection, name: str, lines: Iterable[bytes]) -> i
         ValueError: the lines are none of ``lines_of``, or there is no such table.
     """
     try:
-        table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
+        with _without_indexes_of_fields():
+            table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
     except NoSuchTableError as error:
         raise ValueError(f"there is no table {name}") from error
+    for known in table.columns:
+        if isinstance(known.type, JSONB):
+            known.type = _JsonText()
     given = iter(lines)
     columns = msgspec.json.decode(next(given), type=list[str])
     blobs = [isinstance(table.c[column].type, LargeBinary) for column in columns]
@@ -83,6 +112,29 @@ def insert_lines(connection: Connection, name: str, lines: Iterable[bytes]) -> i
         connection.execute(update(table).where(table.c.id == bindparam("b_key")).values({column: bindparam("b_value")}), later)
     _count_on(connection, table)
     return count
+
+
+class _JsonText(TypeDecorator[str]):
+    """JSON that is given as text, as every line has it."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_expression(self, bindparam: BindParameter[str]) -> ColumnElement[str]:
+        """Let the database read it."""
+        return cast(type_coerce(bindparam, Text), JSONB)
+
+
+def _is_json(connection: Connection, column: Column[Any]) -> bool:
+    return isinstance(column.type.dialect_impl(connection.dialect), JSONB)
+
+
+@contextmanager
+def _without_indexes_of_fields() -> Iterator[None]:
+    """SQLAlchemy looks at tables without the indexes over fields of records, and says so; they are made anew by the server."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipped unsupported reflection of expression-based index")
+        yield
 
 
 def _row(columns: Sequence[str], blobs: Sequence[bool], line: bytes) -> dict[str, object]:

@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Connection, Row
 
-from stoker.db import plugin_traces
+from stoker.db import plugin_traces, record_indexes
 from stoker.db.plugins import environments_using, find_plugin
 from stoker.errors import ConflictError, StokerError
 from stoker.services import audit, plugin_descriptions, plugin_events, plugin_ledger
@@ -50,6 +50,7 @@ def uninstall(context: ServerContext, name: str, version: str, *, delete_records
             row, last, documents = _refuse(connection, name, version, delete_records=delete_records)
             plugin_events.drop(connection, name, version="" if last else version)
             plugin_traces.drop_rows(connection, name, version, last=last)
+            record_indexes.follow(connection, name)
             before: dict[str, object] = {"version": version, "digest": row.digest}
             if documents:
                 before["records"] = documents

@@ -23,7 +23,7 @@ from stoker_sdk.plugin import Plugin
 from stoker_sdk.validation import check_plugin
 
 from stoker import __version__
-from stoker.db import tables
+from stoker.db import record_indexes, tables
 from stoker.db.plugin_denials import read_denials
 from stoker.db.plugins import default_version, default_versions, environments_using, find_plugin
 from stoker.domain.plugin_denial import Denial, denial_of, refuse_denied
@@ -153,6 +153,7 @@ def install(context: ServerContext, source: Path | bytes, *, allow_network: bool
                 if bundle.plugin.outbound_network:
                     told["network"] = f"agreed: {bundle.plugin.outbound_network}"
                 audit.record(connection, "plugin.install", f"{name}/{version}", name, after=told)
+                record_indexes.follow(connection, name)
                 plugin_events.note_interests(connection, bundle.plugin.name, version, manifest)
         except BaseException:
             _forget(context, name, version)  # no row, no file

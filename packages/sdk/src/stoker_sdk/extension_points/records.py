@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -80,16 +81,19 @@ class Collection(Contribution, frozen=True, kw_only=True, tag="records"):
                     remedy="Name the version that the step makes: from 2 to the collection's own.",
                 )
         for index, path in enumerate(self.indexes):
-            if not path or any(not part for part in path.split(".")) or len(path) > MAX_INDEX:
-                yield Finding(
-                    rule="X022", field=f"indexes[{index}]", message="it is not a field.", remedy="Write a dotted path, e.g. rack."
-                )
+            if not _FIELD.fullmatch(path) or len(path) > MAX_INDEX or index >= MAX_INDEXES:
+                message = "these are too many." if index >= MAX_INDEXES else "it is not a field."
+                remedy = f"Write at most {MAX_INDEXES} dotted paths of letters, digits, _ and -, e.g. location.rack."
+                yield Finding(rule="X022", field=f"indexes[{index}]", message=message, remedy=remedy)
         if self.max_bytes <= 0 or self.max_documents <= 0:
             yield Finding(rule="X023", field="max_bytes", message="a limit is not above 0.", remedy="Give numbers above 0.")
         if self.when is not None:
             yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
 
 
+MAX_INDEXES: Final = 16
+"""Indexes of one collection."""
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}(\.[A-Za-z_][A-Za-z0-9_-]{0,62}){0,7}", re.ASCII)
 MAX_INDEX: Final = 200
 """Characters of an indexed field's path."""
 
