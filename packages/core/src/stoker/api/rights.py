@@ -53,10 +53,15 @@ def guard(context: ServerContext) -> Callable[[ASGIConnection[Any, Any, Any, Any
 
     async def check(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         level = level_of(handler)
-        if level == "open":
-            return
         who = actor.current()
         method = connection.scope.get("method", "")
+        if who.through and method not in READING and (level == "open" or handler.opt.get("own")):
+            raise ForbiddenError(  # what it made would last longer than its call, and a session have all rights of the caller
+                f"plugin {who.through}: {method} {connection.url.path} is about the caller's own sign-in, which no plugin decides.",
+                remedy="Ask for what the plugin needs by itself; tokens and sessions are made by people.",
+            )
+        if level == "open":
+            return
         if not who.access.covers(level):
             raise ForbiddenError(
                 f"{who.name}{f' with token {who.token!r}' if who.token else ''} has access {who.access.value}; "

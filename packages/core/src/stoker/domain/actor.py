@@ -36,6 +36,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Where the request came from."""
     request_id: str = ""
     """Given to each request, and written to log and audit."""
+    through: str = ""
+    """The plugin whose code asks in their name; empty for who asks by themselves."""
 
     @property
     def governs_people(self) -> bool:

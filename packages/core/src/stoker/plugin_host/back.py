@@ -128,7 +128,7 @@ class BackChannel:
                 remedy="Its author writes api_access in the plugin.",
             )
         access = scope.actor.access.at_most(AccessLevel(api_access))
-        acting = msgspec.structs.replace(scope.actor, access=access)
+        acting = msgspec.structs.replace(scope.actor, access=access, through=scope.plugin, address=f"plugin {scope.plugin}")
         async with asyncio.timeout(API_SECONDS):
             return await asyncio.create_task(_through(self._api, acting, asked))
 
