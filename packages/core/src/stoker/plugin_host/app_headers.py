@@ -125,7 +125,7 @@ def from_application(plugin: str, given: Sequence[tuple[bytes, bytes]], *, root:
     """The headers that a client gets of an application's.
 
     Args:
-        plugin: its name, with which headers of its own may begin.
+        plugin: its name, for messages.
         given: what the application answered.
         root: the application's address.
         hosts: under which names the client reached the server: a whole URL may name them.
@@ -138,7 +138,7 @@ def from_application(plugin: str, given: Sequence[tuple[bytes, bytes]], *, root:
     kept: Headers = []
     seen: set[bytes] = set()
     for name, value in headers:
-        if name in named or not _may_answer(plugin, name) or (name in seen and name in _ONCE):
+        if name in named or not _may_answer(name) or (name in seen and name in _ONCE):
             continue
         seen.add(name)
         if name == b"location":
@@ -157,9 +157,10 @@ def from_application(plugin: str, given: Sequence[tuple[bytes, bytes]], *, root:
 _ONCE: Final = frozenset({b"content-type", b"location", b"content-length", b"content-disposition"})
 
 
-def _may_answer(plugin: str, name: bytes) -> bool:
-    if name in _PASSING_ANSWERS or name.startswith(plugin.encode() + b"-"):
-        return not name.startswith(OWN.encode())
+def _may_answer(name: bytes) -> bool:
+    # Nothing is left to the plugin's name: there could be one called "set", "access" or "transfer".
+    if name in _PASSING_ANSWERS:
+        return True
     return name.startswith(b"x-") and name not in _POWERFUL and not name.startswith(_POWERFUL_FAMILIES)
 
 
