@@ -57,7 +57,7 @@ def guard(context: ServerContext) -> Callable[[ASGIConnection[Any, Any, Any, Any
         method = connection.scope.get("method", "")
         if who.through and method not in READING and (level == "open" or handler.opt.get("own")):
             raise ForbiddenError(  # what it made would last longer than its call, and a session have all rights of the caller
-                f"plugin {who.through}: {method} {connection.url.path} is about the caller's own sign-in, which no plugin decides.",
+                f"plugin {who.through}: {method} {connection.url.path} is about who is let in, which no plugin decides.",
                 remedy="Ask for what the plugin needs by itself; tokens and sessions are made by people.",
             )
         if level == "open":

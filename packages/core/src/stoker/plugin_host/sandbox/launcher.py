@@ -18,6 +18,7 @@ import sys
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
+KEYCTL_JOIN_SESSION_KEYRING = 1
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 NEW_ROOT = "/tmp"  # noqa: S108  a place to mount on, in a namespace of its own
@@ -32,6 +33,7 @@ def main() -> None:
     for members in plan.get("groups", ()):
         with open(members, "w") as group:
             group.write("0")
+    _forget_keys()
     _stand_back(plan["nice"])
     for name, value in plan["limits"].items():
         limit(getattr(resource, name), value)
@@ -65,6 +67,13 @@ def _stand_back(nice: int) -> None:
             group.write(str(nice))
     except OSError:
         return  # this system does not
+
+
+def _forget_keys() -> None:
+    """Keys that the kernel keeps for the server's session, e.g. Kerberos tickets: no namespace and no other user hides them."""
+    number = _KEYCTL.get(os.uname().machine)
+    if number is not None:
+        _LIBC.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None)  # a new one, with nothing; where the kernel has none, it fails
 
 
 def _tend() -> None:
@@ -203,6 +212,7 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
 if __name__ == "__main__":
