@@ -16,6 +16,8 @@ MOST_KEPT: Final = 128 * 1024
 MOST_PLUGINS: Final = 64
 """Plugin versions of which something is kept."""
 MOST_LINE: Final = 4000
+_OF_A_LINE: Final = 100
+"""Bytes that a line takes beside its text: empty ones take place, too."""
 _CHUNK: Final = 32 * 1024
 _EACH_SECOND: Final = 256 * 1024
 """Bytes taken from one worker in a second; then it waits until the next one."""
@@ -48,9 +50,9 @@ class Output:
         for line in lines:
             text = line[:MOST_LINE].decode("utf-8", "replace").rstrip("\r")
             self._lines.append(Line(at=now, text=text))
-            self._bytes += len(text)
+            self._bytes += len(text) + _OF_A_LINE
         while self._bytes > MOST_KEPT:
-            self._bytes -= len(self._lines.popleft().text)
+            self._bytes -= len(self._lines.popleft().text) + _OF_A_LINE
 
     def finish(self) -> None:
         """The process ended: what it wrote last is a line, too."""
