@@ -137,3 +137,10 @@ def test_parts_that_fit_have_no_finding(tmp_path: Path) -> None:
     findings = check_plugin(read_manifest(document), tmp_path)
     assert {(finding.rule, finding.field) for finding in findings} == {("X094", "call")}
     assert len(findings) == 5
+
+
+@pytest.mark.parametrize("path", ["/../../users", "/a/..", "/./a", "/a//b", "/a?b=c", "/a#b", "/a%2e", "/a\\b", "a", "/a\x1b"])
+def test_a_command_stays_in_its_application(path: str) -> None:
+    document = {"name": "hello", "version": "1.0.0", "title": "Hello", "contributions": [API, COMMAND | {"path": path}]}
+    (finding,) = check_plugin(read_manifest(document))
+    assert (finding.rule, finding.field) == ("X010", "path")

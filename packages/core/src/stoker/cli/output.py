@@ -92,7 +92,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     """Print a plain table, or the remedy for an empty one."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(Text(printable(column)), overflow="fold")
     count = 0
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(printable("" if cell is None else str(cell))) for cell in row))
@@ -110,7 +110,7 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
     made.add_column(overflow="fold")
     for name, value in rows:
         if value not in (None, "", [], {}):
-            made.add_row(Text(name), value if isinstance(value, Text) else Text(printable(str(value))))
+            made.add_row(Text(printable(name)), value if isinstance(value, Text) else Text(printable(str(value))))
     console().print(made)
 
 

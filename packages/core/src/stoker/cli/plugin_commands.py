@@ -13,6 +13,7 @@ import msgspec
 
 from stoker.cli import complete, output
 from stoker.cli.lazy import Command
+from stoker.cli.problems import printable
 from stoker.cli.session import connect
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 def group_of(plugin: PluginCommandsDocument) -> click.Group:
     """The group of a plugin's commands."""
-    made = click.Group(name=plugin["plugin"], help=f"{plugin['title']} (plugin {plugin['plugin']} {plugin['version']}).")
+    made = click.Group(
+        name=plugin["plugin"], help=printable(f"{plugin['title']} (plugin {plugin['plugin']} {plugin['version']}).")
+    )
     for document in plugin["commands"]:
         made.add_command(_command(plugin["plugin"], document))
     return made
@@ -44,8 +47,8 @@ def _command(plugin: str, document: CommandDocument) -> click.Command:
     return Command(
         name=document["name"],
         callback=call,
-        help=f"{document['title']}\n\nExamples:\n{examples}" if examples else document["title"],
-        short_help=document["title"],
+        help=printable(f"{document['title']}\n\nExamples:\n{examples}" if examples else document["title"]),
+        short_help=printable(document["title"]),
         params=[*map(_parameter, document["parameters"]), *_OURS],
     )
 
@@ -60,9 +63,9 @@ def _parameter(item: ParameterDocument) -> click.Parameter:
         count = -1 if item["multiple"] else 1
         return click.Argument([_python(item)], type=kind, required=item["required"], nargs=count, metavar=item["name"].upper())
     if item["kind"] == "flag":
-        return click.Option([f"--{item['name']}", _python(item)], is_flag=True, help=item["help"])
+        return click.Option([f"--{item['name']}", _python(item)], is_flag=True, help=printable(item["help"]))
     names = [f"--{item['name']}", _python(item)]
-    return click.Option(names, type=kind, required=item["required"], multiple=item["multiple"], help=item["help"])
+    return click.Option(names, type=kind, required=item["required"], multiple=item["multiple"], help=printable(item["help"]))
 
 
 def _ours(environment: str, as_json: bool) -> None:

@@ -92,6 +92,11 @@ class CommandRequests(Requests):
         path = command["path"]
         for name, word in words.items():
             path = path.replace(f"{{{name}}}", _segment(word))
+        if ({".", "..", ""} & {*path[1:].rstrip("/").split("/")} and path != "/") or any(sign in path for sign in "?#\\"):
+            raise PluginAnswerError(
+                f"plugin {plugin}: the path of its command, {command['path'][:80]!r}, leads out of its application.",
+                remedy="Nothing was asked for. Tell whoever made the plugin.",
+            )
         by_query = command["method"] in ("GET", "DELETE")
         request = self._http.build_request(
             command["method"],

@@ -205,3 +205,22 @@ def test_the_first_words_of_the_core_are_its_own():
 )
 def test_a_command_is_checked(made, rules):
     assert {finding.rule for finding in commands.Command(name="a", title="A", **made).check()} == rules
+
+
+@pytest.mark.parametrize("path", ["/../../users/ann", "/a/../..", "/a//b", "/labels?all=1", "/labels#x", "/.\\..\\users"])
+def test_no_command_leads_out_of_its_application(server, stoker, path):
+    server.plugins = [{**SHELVES, "commands": [command("wipe", "DELETE", path)]}]
+    assert "leads out of its application" in stoker("shelves", "wipe", status=1)
+    assert [ask for ask in server.asked if ask[1] != "/api/commands"] == []
+
+
+def test_nothing_of_a_plugin_steers_the_terminal(server, stoker):
+    evil = "\x1b]0;x\x07\x9b31m"
+    said = {**command("labels"), "title": f"Do {evil}", "parameters": [parameter("rack", help=evil)], "examples": [evil]}
+    server.plugins = [{**SHELVES, "title": evil, "commands": [said]}]
+    shown = stoker("shelves", "--help") + stoker("shelves", "labels", "--help")
+    for answer in ([{f"n{evil}": f"v{evil}"}], {f"n{evil}": f"v{evil}"}):
+        server.answer = httpx.Response(200, json=answer)
+        shown += stoker("shelves", "labels")
+    assert not {"\x1b", "\x07", "\x9b"} & {*shown}
+    assert "\\x1b" in shown.lower()

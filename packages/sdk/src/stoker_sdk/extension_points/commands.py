@@ -67,8 +67,8 @@ class Command(Contribution, frozen=True, kw_only=True, tag="commands"):
                 )
         if not self.title.strip():
             yield Finding(rule="X060", field="title", message="There is no title.", remedy="Say in one line what it does.")
-        if not self.path.startswith("/"):
-            yield Finding(rule="X010", field="path", message="it is not a path.", remedy="Write e.g. /labels/{node}.")
+        if not _PATH.fullmatch(self.path) or {".", ".."} & {*self.path.split("/")}:
+            yield Finding(rule="X010", field="path", message="it is not a plain path.", remedy="Write e.g. /labels/{node}.")
         yield from self._check_parameters()
         if self.when is not None:
             yield Finding(rule="X006", field="when", message="it has no condition.", remedy="Leave 'when' out.")
@@ -97,6 +97,9 @@ class Command(Contribution, frozen=True, kw_only=True, tag="commands"):
 
 PLACE: Final = re.compile(r"\{([^{}]*)\}")
 """Where an argument stands in a path."""
+_SEGMENT: Final = r"(?:[A-Za-z0-9._~@:+-]|\{[a-z][a-z0-9-]*\})+"
+_PATH: Final = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*/?)?")
+"""Nothing that leads out of the application: who runs the command has rights elsewhere."""
 TAKEN: Final = frozenset({"env", "json", "help"})
 """Options that every command has."""
 
