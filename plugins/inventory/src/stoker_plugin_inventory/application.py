@@ -43,7 +43,7 @@ def problem(status: int, kind: str, detail: str, remedy: str) -> flask.Response:
 
 @app.errorhandler(LookupError)
 def _not_there(error: LookupError) -> flask.Response:
-    return problem(404, "not-found", f"{error}.", "'stoker inventory labels' shows the nodes of an environment.")
+    return problem(404, "not-found", f"{error}.", "'stoker inventory labels --env ENV' shows the nodes of an environment.")
 
 
 @app.errorhandler(RecordsError)

@@ -22,7 +22,7 @@ def names(context: Context) -> dict[str, str]:
         LookupError: the call is about no environment, or the server does not tell.
     """
     if context.environment is None:
-        raise LookupError("labels belong to an environment: ask at its address, with --env in the command line")
+        raise LookupError("labels belong to an environment, and this call names none")
     found: dict[str, str] = {}
     query: dict[str, str] = {}
     while True:

@@ -56,13 +56,17 @@ def follow(client: StokerClient, job: JobDocument, *, as_json: bool) -> int:
     return 0 if ended["state"] == "succeeded" else 1
 
 
+NOTHING_SAID = f"{0:.0%}"
+"""How far a job is that has not told anything."""
+
+
 def _in_lines(client: StokerClient, job: JobDocument) -> None:
     told = ""
     for lines, seen in _looks(client, job):
         for line in lines:
             output.say(line)
         said = f"{seen['progress']:.0%} {seen['message']}".rstrip()
-        if seen["state"] == "running" and said != told:
+        if seen["state"] == "running" and said not in (told, NOTHING_SAID):
             output.say(said)
             told = said
 

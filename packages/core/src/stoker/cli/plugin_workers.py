@@ -7,10 +7,11 @@ from __future__ import annotations
 import click
 
 from stoker.cli import complete, output
+from stoker.cli.lazy import Command
 from stoker.cli.session import connect
 
 
-@click.command()
+@click.command(cls=Command)
 @output.json_option
 def workers(as_json: bool) -> None:
     """List the processes in which plugins' code runs now.
@@ -36,7 +37,7 @@ def workers(as_json: bool) -> None:
     output.table(("PLUGIN", "SANDBOX", "APPLICATION", "MEMORY", "CPU"), rows, empty="No plugin's code runs now.")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("plugin", shell_complete=complete.plugins)
 @output.json_option
 def logs(plugin: str, as_json: bool) -> None:

@@ -106,7 +106,7 @@ class CommandRequests(Requests):
         )
         response = self._answer_to(request)
         if not response.is_success:
-            raise self._plugin_error(plugin, response)
+            raise self._plugin_error(plugin, response, environment)
         if not response.content:
             return {}
         try:
@@ -117,7 +117,7 @@ class CommandRequests(Requests):
                 remedy="Tell whoever made the plugin: commands are answered in JSON.",
             ) from error
 
-    def _plugin_error(self, plugin: str, response: httpx.Response) -> StokerError:
+    def _plugin_error(self, plugin: str, response: httpx.Response, environment: str) -> StokerError:
         if error_of(response) is not None:
             found = self._error_of(response)
             if not isinstance(found, UnauthorizedError):
@@ -127,7 +127,8 @@ class CommandRequests(Requests):
         said = f": {text[0][:200]}" if text and "html" not in response.headers.get("content-type", "") else ""
         return PluginAnswerError(
             f"plugin {plugin} answered {response.status_code} {response.reason_phrase}{said}.",
-            remedy=f"'stoker plugins show {plugin}' says what it is; tell whoever made it.",
+            remedy=f"'stoker plugins logs {plugin}' shows what its code wrote"
+            + ("." if environment else "; if the command is about an environment, name it with --env."),
         )
 
 

@@ -29,7 +29,7 @@ WITH_PLUGIN: Final[Mapping[str, str]] = {
 }
 """Tables whose rows go with the last version -> the column of the plugin's name."""
 STAYING: Final[Mapping[str, str]] = {
-    "environment_plugins": "there are none: what an environment uses is not uninstalled",
+    "environment_plugins": "what an environment uses is not uninstalled",
     "secrets": "they go when the plugin is disabled",
     "plugin_denials": "an admin's word about what is to come, too",
     "jobs": "history",

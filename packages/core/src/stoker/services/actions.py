@@ -294,7 +294,8 @@ def _filled(place: _Place, action: Action, form: Mapping[str, object]) -> dict[s
     given: Any = dict(form)
     settings.refuse_deep(place.plugin, given)
     looked = settings.look_through(place.plugin, action.form, given)
-    findings = [*looked.faults, *looked.missing]
+    missing = [msgspec.structs.replace(finding, remedy="Give it a value in the form.") for finding in looked.missing]
+    findings = [*looked.faults, *missing]
     if findings:
         raise InvalidInputError(f"{what}: the form does not fit.", remedy=findings[0].remedy, findings=findings)
     return dict(looked.complete)

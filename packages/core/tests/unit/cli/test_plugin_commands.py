@@ -129,7 +129,10 @@ def test_errors_of_the_plugin_are_told_like_the_servers(server, stoker):
     assert "error: no node web9." in told
     assert "remedy: Name another." in told
     server.answer = httpx.Response(500, html="<h1>Oh</h1>")
-    assert "plugin shelves answered 500 Internal Server Error." in stoker("shelves", "labels", status=1)
+    told = stoker("shelves", "labels", status=1)
+    assert "plugin shelves answered 500 Internal Server Error." in told
+    assert "'stoker plugins logs shelves' shows what its code wrote; if the command is about an environment" in told
+    assert "--env" not in stoker("shelves", "labels", "--env", "lab", status=1)
     server.answer = httpx.Response(200, text="hello")
     assert "not JSON" in stoker("shelves", "labels", status=1)
 
