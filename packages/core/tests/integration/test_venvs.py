@@ -186,6 +186,14 @@ def test_a_hostile_wheel_is_refused(tmp_path, venvs, hello, member, reason):
     assert not (venvs.root / "hello").exists()
 
 
+def test_a_wheel_that_the_manifest_does_not_name_is_refused(tmp_path, venvs, hello):
+    opened = unpacked(hello, tmp_path / "unpacked")
+    stray = code_plugins.wheel(tmp_path / "unpacked" / "files" / "wheels", "stray", "1.0")
+    with pytest.raises(InvalidInputError, match=rf"does not name 'wheels/{stray.name}'"):
+        venvs.ensure(tmp_path / "unpacked" / "files", opened.plugin, opened.digest)
+    assert not (venvs.root / "hello").exists()
+
+
 def test_a_bundle_for_another_python_or_platform_is_refused_by_name(tmp_path, venvs, hello):
     opened = unpacked(hello, tmp_path / "unpacked")
     manifest = json.loads((tmp_path / "unpacked" / "manifest.json").read_text())

@@ -248,6 +248,13 @@ def _refuse_strange(plugin: Plugin, code: Code, bundle_folder: Path) -> None:
                 f"plugin {plugin.name} {plugin.version}: the wheel {wheel.file[:120]!r} is not in its bundle.",
                 remedy=_BUILD_AGAIN,
             )
+    given = {wheel.file.removeprefix("wheels/") for wheel in code.wheels}
+    strays = sorted(item.name for item in (bundle_folder / "wheels").iterdir() if item.name not in given)
+    if strays:  # it would be installed without having been looked at
+        raise InvalidInputError(
+            f"plugin {plugin.name} {plugin.version}: its manifest does not name 'wheels/{strays[0][:120]}' of its bundle.",
+            remedy=_BUILD_AGAIN,
+        )
 
 
 _DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*", re.ASCII)
