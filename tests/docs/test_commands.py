@@ -13,6 +13,7 @@ import pytest
 from stoker.cli.main import stoker
 from stoker.cli.plugin_commands import group_of
 from stoker.services.commands import view_of
+from stoker_sdk.scaffold.files import new_plugin
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -21,10 +22,24 @@ LINE = re.compile(r"^\s*(stoker .*)$", re.MULTILINE)
 
 
 PLUGINS = [importlib.import_module(path.name).plugin for path in sorted(ROOT.glob("plugins/*/src/stoker_plugin_*"))]
-OF_PLUGINS = {
-    item.name: group_of(msgspec.to_builtins(view_of(item.name, item.version, item.title, item.contributions))) for item in PLUGINS
-}
-"""The groups of commands that bundled plugins bring."""
+
+
+def tutorials():
+    """The plugins that tutorials begin with, and write."""
+    pages = [page.read_text() for page in sorted(DOCS.glob("tutorial/*.md"))]
+    texts = [text for page in pages for text in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    begun = new_plugin("greeting", with_code=True)
+    for text in [*texts, *(text for path, text in begun.items() if path.endswith("__init__.py"))]:
+        names = {"__name__": "tutorial"}
+        exec(compile(text, "tutorial", "exec", dont_inherit=True), names)
+        yield names["plugin"]
+
+
+OF_PLUGINS = {}
+for item in (*PLUGINS, *tutorials()):
+    found = group_of(msgspec.to_builtins(view_of(item.name, item.version, item.title, item.contributions)))
+    OF_PLUGINS.setdefault(item.name, found).commands.update(found.commands)
+"""The groups of commands that bundled plugins and those of tutorials bring."""
 
 
 def blocks(page, language):

@@ -100,7 +100,18 @@ DOCUMENTS = {
 }
 
 
-ELSEWHERE = {("plugins", "show"), ("releases", "list"), ("releases", "show"), ("repositories", "list"), ("users", "list")}
+ELSEWHERE = {
+    ("actions", "list"),
+    ("jobs", "list"),
+    ("jobs", "show"),
+    ("plugins", "quarantine", "list"),
+    ("plugins", "quarantine", "show"),
+    ("plugins", "show"),
+    ("releases", "list"),
+    ("releases", "show"),
+    ("repositories", "list"),
+    ("users", "list"),
+}
 """What is tried where there is something to show."""
 
 

@@ -21,10 +21,9 @@ OTHER = "another fine password"
 
 
 @pytest.fixture
-def browser(server_context: ServerContext):
-    """A client without a token, with cookies of its own."""
-    with TestClient(build_app(server_context), base_url="http://127.0.0.1:8550", raise_server_exceptions=False) as opened:
-        yield opened
+def browser(client: TestClient, server_context: ServerContext):
+    """A client without a token, of the server that ``client`` runs."""
+    return TestClient(build_app(server_context), base_url="http://127.0.0.1:8550", raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -276,11 +275,11 @@ def test_a_session_ends_after_its_life_and_when_idle(client, anna, browser, serv
 def test_with_tls_the_cookie_is_secure(client: TestClient, server_context: ServerContext, anna) -> None:
     config = server_context.config
     server_context.config = type(config)(data_dir=config.data_dir, tls=True)
-    with TestClient(build_app(server_context), base_url="https://127.0.0.1:8550") as browser:
-        cookie = sign_in(browser).headers["set-cookie"]
-        assert cookie.startswith("__Host-stoker_session=")
-        assert "secure" in cookie.lower()
-        assert browser.get("/api/session").json()["user"] == "anna"
+    browser = TestClient(build_app(server_context), base_url="https://127.0.0.1:8550")  # of the server that client runs
+    cookie = sign_in(browser).headers["set-cookie"]
+    assert cookie.startswith("__Host-stoker_session=")
+    assert "secure" in cookie.lower()
+    assert browser.get("/api/session").json()["user"] == "anna"
 
 
 def test_a_link_signs_in_once(client: TestClient, browser, server_context: ServerContext) -> None:

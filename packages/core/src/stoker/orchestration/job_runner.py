@@ -68,6 +68,7 @@ class JobRunner:
     def start(self) -> None:
         """Go on with what a server before this one left, and run what is queued; must be called in the event loop."""
         self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()  # of this loop
         self._begin(self._work(), "jobs")
 
     async def close(self) -> None:

@@ -82,6 +82,7 @@ class EventDelivery:
     async def run(self) -> None:
         """Tell events until cancelled."""
         self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()  # of this loop
         try:
             while True:
                 self._woken.clear()

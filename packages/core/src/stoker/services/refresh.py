@@ -88,6 +88,7 @@ class Refresher:
 
     async def run(self) -> None:
         """Work until cancelled; what is not done then is done after the next start."""
+        self._results = asyncio.Event()  # of this loop
         storing = asyncio.create_task(self._keep_storing(), name="storing of what hooks give")
         try:
             await asyncio.sleep(START_SECONDS)
