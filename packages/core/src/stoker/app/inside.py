@@ -27,6 +27,7 @@ from stoker.domain import actor
 from stoker.domain.actor import Actor
 from stoker.errors import BadRequestError
 from stoker.orchestration.feed import Feed
+from stoker.plugin_host.back_http import private_socket
 from stoker.telemetry.subject import set_about
 
 FEED_PATH: Final = "/inside/feed"
@@ -45,12 +46,7 @@ def inside_socket(data_dir: Path) -> Iterator[tuple[socket.socket, Path]]:
         if len(os.fsencode(path)) > _LONGEST_PATH:
             path = Path(short) / "supervisor.sock"
         path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
-            before = os.umask(0o177)
-            try:
-                made.bind(str(path))
-            finally:
-                os.umask(before)
+        with private_socket(path) as made:
             made.listen(_LISTENING)
             try:
                 yield made, path

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -65,11 +66,7 @@ async def serving(path: Path, answer: Answer, user: int | None = None) -> AsyncI
             held.discard(task)
             writer.close()
 
-    before = os.umask(0o177)
-    try:
-        server = await asyncio.start_unix_server(take, str(path))
-    finally:
-        os.umask(before)
+    server = await asyncio.start_unix_server(take, sock=private_socket(path))
     if user is not None:
         os.chown(path, user, -1)
     try:
@@ -80,6 +77,23 @@ async def serving(path: Path, answer: Answer, user: int | None = None) -> AsyncI
             task.cancel()
         with suppress(FileNotFoundError):
             os.unlink(path)  # noqa: PTH108  takes no time
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A socket at a path, from its first moment for its owner alone; not by the umask, which is that of all threads.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(made.fileno(), 0o600)  # Linux gives the file this mode
+        made.bind(str(path))
+        path.chmod(0o600)  # and others have it now
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:

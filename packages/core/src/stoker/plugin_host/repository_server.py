@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import uvicorn
 
 from stoker.errors import ConfigurationError
+from stoker.plugin_host.back_http import private_socket
 
 PREFIX: Final = "repositories"
 _PIECE: Final = 256 * 1024
@@ -147,17 +148,12 @@ async def serving(root: Path, path: Path, listen: str = "") -> AsyncIterator[Non
 
 def _unix(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
     try:
-        made.bind(str(path))
+        made = private_socket(path)
     except OSError as error:
-        made.close()
         raise ConfigurationError(
             f"the socket {path} cannot be made: {error.strerror}.", remedy="Choose another data_dir."
         ) from error
-    finally:
-        os.umask(before)
     made.listen(1024)
     made.setblocking(False)
     return made
