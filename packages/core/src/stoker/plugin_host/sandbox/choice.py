@@ -150,7 +150,9 @@ class Sandbox:
         if sys.platform != "linux" or missing:
             self._why[kind] = f"there is no {', '.join(missing)}" if missing else "this is not Linux"
             return False
-        with tempfile.TemporaryDirectory(prefix="stoker-try-") as folder:
+        self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # among the server's own files: where these lie in what every worker sees, e.g. below /usr, none is apart from them
+        with tempfile.TemporaryDirectory(prefix="try-", dir=self._run) as folder:
             secret = Path(folder) / "outside"
             secret.touch()
             code = WorkerCode(python=Path(sys.executable), entry="")
