@@ -54,6 +54,12 @@ def test_a_file_opens_with_licence_and_one_sentence(path: Path) -> None:
     assert docstring.split("\n\n")[0].endswith((".", "?")), "the first paragraph is not a sentence"
 
 
+def test_the_server_leaves_the_umask_alone() -> None:
+    """It is the whole process's: what a thread starts meanwhile would make files that nobody may read."""
+    alone = {"packages/core/src/stoker/transport/simulated/fleet.py"}  # a process of its own
+    assert {name(path) for path in PRODUCT if "os.umask(" in path.read_text()} == alone
+
+
 def test_the_core_cannot_name_a_product() -> None:
     words = re.compile(r"\b(ceph|rbd|nfs|cinder|neutron|ovn|nova|keystone)\b", re.IGNORECASE)
     rooms = [ROOT / "packages/core/src", ROOT / "packages/testkit/src"]

@@ -273,6 +273,7 @@ def _uv(*words: str, cache: Path) -> None:
             timeout=_SECONDS,
             stdin=subprocess.DEVNULL,
             env=kept,
+            umask=0o022,  # whoever runs a worker reads it
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StokerError(f"uv did not do its work: {error}.", remedy="Look at the free space of the data folder.") from error
