@@ -344,6 +344,8 @@ def test_completion_knows_roles_nodes_files_and_settings(simulation, environment
     assert completes(simulation, f"stoker plan explain {NAME} {NODE} /etc/she", {"/etc/shell:"})
     assert completes(simulation, f"stoker env enable {NAME} keen --set ", {"port=", "token=", "key="})
     assert completes(simulation, f"stoker env enable {NAME} keen --secret t", {"token"})
+    assert completes(simulation, "stoker plugins default keen ", {"1.0.0"})
+    assert completes(simulation, f"stoker env plugin upgrade {NAME} keen 1", {"1.0.0"})
 
 
 def test_completion_is_silent_and_quick_without_a_server(simulation, environment):

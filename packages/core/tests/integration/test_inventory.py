@@ -98,6 +98,13 @@ def an_action_becomes_a_job(lab):
     done = stoker(lab, "actions", "start", "inventory.recount", "--env", "lab")
     assert '"labelled": 2' in done
     assert job["id"] in stoker(lab, "jobs", "list", "--plugin", "inventory")
+    listed = json.loads(stoker(lab, "jobs", "list", "--plugin", "inventory", "--json"))["items"]
+    assert [item["action"] for item in listed] == ["recount", "import_labels"]
+    assert json.loads(stoker(lab, "jobs", "show", job["id"], "--json")) == job
+    offered = json.loads(stoker(lab, "actions", "list", "--env", "lab", "--json"))["items"]
+    assert {item["name"] for item in offered} == {"import_labels", "recount"}
+    refused = stoker(lab, "actions", "start", "inventory.import_labels", "--env", "lab", "--yes", status=2)
+    assert "remedy: Give it a value in the form." in refused
 
 
 def version_2_comes_and_is_taken_back(lab, two):

@@ -176,6 +176,9 @@ def test_a_hook_that_always_fails_is_in_quarantine_and_mended_settings_and_a_per
         client.create_plan("fills")
     assert "before_plan shares" in lab.cli("plugins", "quarantine", "list")
     assert "Traceback" in lab.cli("plugins", "quarantine", "show", "fills")
+    for command in ("list", "show"):
+        (told,) = json.loads(lab.cli("plugins", "quarantine", command, "fills", "--json"))["items"]
+        assert told["hook"] == "before_plan shares"
     lab.cli("plugins", "quarantine", "rearm", "fills", "--env", "fills", "--hook", "before_plan shares")
     assert client.create_plan("fills")["computed"][0]["contributions"]
 

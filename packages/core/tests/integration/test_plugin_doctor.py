@@ -58,6 +58,8 @@ def test_what_fits_is_well_and_what_does_not_is_told(
     client.post("/api/plugin-denials", json={"name": "motd", "reason": "it bites"})
     assert found(client, "motd") == [("denied", "error", "")]
     assert client.get("/api/plugin-diagnosis", params={"name": "none"}).status_code == 404
+    assert client.get("/api/plugin-logs/none").status_code == 404
+    assert client.get("/api/plugin-logs/motd").json()["items"] == []
     client.delete("/api/plugin-denials/motd")
     with server_context.database.transaction() as connection:  # as after another version of Stoker came
         manifest = json.loads(
@@ -96,13 +98,10 @@ def test_what_keeps_code_from_its_work(client: TestClient, server_context: Serve
     identity = client.get("/api/environments/e").json()["id"]
     hook = {"plugin": "hello", "version": "1.0.0", "point": "events", "hook": "heard", "environment_id": identity}
     times = {"failures": 3, "openings": 1, "since": time.time(), "next_try": time.time() + 60}
-    collection = {"plugin": "hello", "environment_id": identity, "collection": "things"}
     with server_context.database.transaction() as connection:
         connection.execute(update(tables.plugins).values(network_agreed=False))
         connection.execute(insert(tables.hook_quarantine).values(**hook, **times, reason="it raised", traceback=""))
-        connection.execute(
-            insert(tables.record_collections).values(**collection, generation=1, schema_version=1, counter=0, documents=0)
-        )
+        connection.execute(update(tables.record_collections).values(schema_version=1))
     shutil.rmtree(server_context.venvs.folder("hello", "1.0.0"))
     told = [("venv", "error", ""), ("network", "error", ""), ("quarantine", "error", "e"), ("records", "error", "e")]
     assert found(client) == told
@@ -117,6 +116,9 @@ def test_the_command_line_ends_with_1_if_something_is_wrong(running_server, make
         assert client.post("/api/plugins", content=plain(make_bundle)).status_code == 201
         assert run([*words, "doctor"]) == 0
         (running_server.data_dir / "plugins/motd/1.0.0/files/files/a.txt").unlink()
+        with redirect_stdout(io.StringIO()) as out:
+            assert run([*words, "doctor"]) == 1
+        assert ".." not in out.getvalue()
         with redirect_stdout(io.StringIO()) as out:
             assert run([*words, "doctor", "motd", "--json"]) == 1
         assert [item["problem"] for item in json.loads(out.getvalue())["items"]] == ["files"]

@@ -53,7 +53,15 @@ def _fields(action: ActionDocument) -> list[str]:
 
 @actions.command()
 @click.argument("action", metavar="PLUGIN.ACTION", shell_complete=complete.actions)
-@click.option("--env", "environment", metavar="ENV", envvar="STOKER_ENV", default="", shell_complete=complete.environments)
+@click.option(
+    "--env",
+    "environment",
+    metavar="ENV",
+    envvar="STOKER_ENV",
+    default="",
+    shell_complete=complete.environments,
+    help="The environment on which it is started, or the node's [STOKER_ENV].",
+)
 @click.option("--node", default="", metavar="NODE", shell_complete=complete.nodes, help="The node, for what is started on one.")
 @click.option(
     "--set",
@@ -88,8 +96,8 @@ def start(
 
     Examples:
       stoker actions start inventory.recount --env lab
-      stoker actions start inventory.import --env lab --form labels.yaml
-      stoker actions start inventory.recount --env lab --set full=true --no-wait --json
+      stoker actions start inventory.import_labels --env lab --form labels.yaml
+      stoker actions start inventory.recount --env lab --no-wait --json
     """
     client = connect()
     chosen = _choose(client, action, environment, node)

@@ -79,6 +79,9 @@ users = _asking(lambda client, ctx: (found["name"] for found in client.users()))
 tokens = _asking(lambda client, ctx: (found["name"] for found in client.tokens()))
 plugins = _asking(lambda client, ctx: (found["name"] for found in client.plugins()))
 plugin_versions = _asking(lambda client, ctx: (f"{found['name']}={found['version']}" for found in client.plugins()))
+collections = _asking(
+    lambda client, ctx: {found["collection"] for found in client.record_collections(_word(ctx, "plugin").partition("=")[0])}
+)
 components = _asking(lambda client, ctx: (found["name"] for found in client.components()["items"]))
 releases = _asking(lambda client, ctx: (found["name"] for found in client.releases()))
 enabled_plugins = _in_environment(
@@ -140,6 +143,11 @@ def _planned_tasks(client: StokerClient, environment: str) -> Iterable[str]:
 planned_tasks = _in_environment(_planned_tasks)
 planned_files = _in_environment(_planned_files)
 overridden_files = _in_environment(lambda client, environment: (found["path"] for found in client.overrides(environment)))
+versions = _asking(
+    lambda client, ctx: (
+        found["version"] for found in client.plugins() if found["name"] in (_word(ctx, "plugin"), _word(ctx, "name"))
+    )
+)
 setting_names = _asking(_settings)
 settings = _asking(lambda client, ctx: (f"{name}=" for name in _settings(client, ctx)))
 explained = _asking(_where)

@@ -28,7 +28,7 @@ class Command(click.Command):
             formatter.write_text(inspect.cleandoc(text).strip())
         if separator:
             with formatter.section("Examples"):
-                for line in inspect.cleandoc(examples).splitlines():
+                for line in examples.strip().splitlines():
                     formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
 
 

@@ -45,5 +45,7 @@ def doctor(name: str, as_json: bool) -> int:
 def _show(problem: PluginProblemDocument) -> None:
     where = f" in {problem['environment']}" if problem.get("environment") else ""
     colour = "red" if problem["severity"] == "error" else "yellow"
-    output.say(f"{problem['severity']}: {problem['plugin']} {problem['version']}{where}: {problem['message']}.", colour)
+    output.say(
+        f"{problem['severity']}: {problem['plugin']} {problem['version']}{where}: {problem['message'].rstrip('.')}.", colour
+    )
     output.say(f"    {problem['remedy']}")

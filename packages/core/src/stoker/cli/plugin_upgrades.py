@@ -33,7 +33,7 @@ def plugin() -> None:
 @plugin.command()
 @_environment
 @_name
-@click.argument("version", metavar="[VERSION]", default="")
+@click.argument("version", metavar="[VERSION]", default="", shell_complete=complete.versions)
 @click.option("--drop-settings", is_flag=True, help="Leave out the settings that the other version does not take.")
 @_dry_run
 @_yes

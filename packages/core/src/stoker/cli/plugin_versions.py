@@ -17,7 +17,7 @@ _versions = click.argument("versions", metavar="[VERSIONS]", default="")
 
 @click.command(cls=Command)
 @click.argument("name", metavar="[NAME]", default="", shell_complete=complete.plugins)
-@click.argument("version", metavar="[VERSION]", default="")
+@click.argument("version", metavar="[VERSION]", default="", shell_complete=complete.versions)
 @click.option("--newest", is_flag=True, help="Take the choice back: the newest version is the default again.")
 @output.json_option
 def default(name: str, version: str, newest: bool, as_json: bool) -> None:

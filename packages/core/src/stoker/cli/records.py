@@ -15,7 +15,7 @@ _SHOWN = 60
 
 @click.command(cls=Command)
 @click.argument("plugin", metavar="NAME", shell_complete=complete.plugins)
-@click.argument("collection", required=False, default="")
+@click.argument("collection", required=False, default="", shell_complete=complete.collections)
 @click.option(
     "--env",
     "environment",

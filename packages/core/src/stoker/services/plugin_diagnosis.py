@@ -261,7 +261,7 @@ def _hooks(look: _Look, version: _Version) -> Iterator[PluginProblem]:
     for row in look.connection.execute(select(table).where(table.c.plugin == version.row.name, table.c.failures > 0)):
         environment = _name_of(look, row.environment_id)
         if look.enabled.get(environment, {}).get(version.row.name) == version.row.version:
-            told = f"its serializer hook {row.name} failed {row.failures} times, its data are old: {row.reason}"
+            told = f"its serializer hook {row.name} failed (failures: {row.failures}), its data are old: {row.reason}"
             remedy = f"'stoker plugins logs {row.plugin}' shows what it wrote; tell whoever made the plugin."
             yield version.says("warning", "hooks", told, remedy, environment=environment)
 
@@ -273,7 +273,7 @@ def _events(look: _Look, version: _Version) -> Iterator[PluginProblem]:
         if row.attempts and row.version in ("", version.row.version)
     ]
     if failed and (version.used_by or any(row.version for row in failed)):
-        told = f"it was told {len(failed)} events in vain: {failed[0].reason}"
+        told = f"events that it was told in vain: {len(failed)}; lastly: {failed[0].reason}"
         remedy = f"'stoker plugins events {version.row.name}' lists them; they are told again until it takes them."
         yield version.says("warning", "events", told, remedy)
 

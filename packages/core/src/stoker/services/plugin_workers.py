@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
+from stoker.db.plugins import find_plugin
 from stoker.plugin_host.worker_watch import usage
 from stoker.services.context import ServerContext
 
@@ -53,7 +54,13 @@ def workers(context: ServerContext) -> list[WorkerView]:
 
 
 def lines(context: ServerContext, plugin: str) -> list[LineView]:
-    """What the code of a plugin's versions wrote lately, the oldest first; secrets are not in it."""
+    """What the code of a plugin's versions wrote lately, the oldest first; secrets are not in it.
+
+    Raises:
+        NotFoundError: the plugin is not installed.
+    """
+    with context.database.read() as connection:
+        find_plugin(connection, plugin)
     if context.workers is None:
         return []
     redact = context.vault.redact

@@ -29,7 +29,7 @@ def test_each_example_has_a_line_of_its_own():
     for words, command in leaves(stoker):
         shown = command.get_help(click.Context(command, info_name=" ".join(words)))
         _, found, examples = shown.partition("\nExamples:\n")
-        first = examples.splitlines()[:1]
-        if not found or not first or not first[0].strip():
+        lines = examples.partition("\n\n")[0].splitlines()
+        if not found or not lines or not all(line.strip() for line in lines):
             wrong.append(" ".join(words))
     assert wrong == []
