@@ -98,9 +98,9 @@ def test_requests_are_counted_by_template(client) -> None:
 def test_metrics_are_for_who_may_look(client, server_context) -> None:
     assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
     server_context.config = msgspec.structs.replace(server_context.config, metrics_without_token=True)
-    with TestClient(build_app(server_context), base_url="http://127.0.0.1:8550") as stranger:
-        assert "stoker_build_info" in stranger.get("/metrics").text
-        assert stranger.get("/api/nodes").status_code == 401
+    stranger = TestClient(build_app(server_context), base_url="http://127.0.0.1:8550")  # of the server that client runs
+    assert "stoker_build_info" in stranger.get("/metrics").text
+    assert stranger.get("/api/nodes").status_code == 401
 
 
 def metrics_of(simulation):
