@@ -7,18 +7,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import stat
-import sys
 import tempfile
 import textwrap
 import time
 from pathlib import Path
 
 import code_plugins
+import ordinary_user
 import pytest
 
 MARK = "marker-of-the-servers-environment"
-ORDINARY = 4000
 SOURCE = '''
 import json
 
@@ -36,20 +34,6 @@ class Api(RESTAPIPlugin):
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(told, default=repr).encode()]
 '''
-ORDINARILY = """
-set -e
-mount --make-rprivate /
-if [ -n "$1" ]; then
-    mount --bind "$2" "$3"
-    mount -t tmpfs -o mode=0755 none "$1"
-    mkdir -p "$2"
-    mount --bind "$3" "$2"
-fi
-user=$4
-shift 4
-exec setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
-"""
-"""A root's tests have a Python in root's home; an ordinary user sees it where it is, and nothing else of that home."""
 
 
 class Prison:
@@ -74,27 +58,9 @@ class Prison:
         return self.ask("inmate", script).get("error", "it worked")
 
 
-def _closed(path):
-    """The highest folder on the way that others may not enter."""
-    return next((str(one) for one in reversed([path, *path.parents]) if not one.stat().st_mode & stat.S_IXOTH), "")
-
-
 def _give(folder, user):
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, user, user, follow_symlinks=False)
-
-
-def _ordinary(server, folder):
-    """Let it run as an ordinary user; as a root's test, in a view where that user finds Python."""
-    if os.geteuid():
-        return
-    prefix = Path(sys.base_prefix)
-    hold = folder / "python"
-    hold.mkdir()
-    server.before = ["unshare", "--mount", "sh", "-c", ORDINARILY, "sh", _closed(prefix), str(prefix), str(hold), str(ORDINARY)]
-    closed = _closed(Path(__file__).resolve().parent)
-    if closed or _closed(Path(sys.prefix).resolve()):
-        pytest.skip(f"an ordinary user cannot reach {closed or sys.prefix}")
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +101,10 @@ def prison(request, built, running_server_class):
     server.log = folder / "log"
     server.surroundings = {"HOME": str(folder / "home"), "STOKER_TEST_MARK": MARK}
     if request.param == "ordinary":
-        _ordinary(server, folder)
+        server.before = ordinary_user.words(folder)
         if not os.geteuid():
-            _give(folder / "data", ORDINARY)
-            _give(folder / "home", ORDINARY)
+            _give(folder / "data", ordinary_user.ORDINARY)
+            _give(folder / "home", ordinary_user.ORDINARY)
     server.start()
     try:
         made = Prison(server, folder / "home")
