@@ -54,7 +54,7 @@ class Worker:
         self._connections = WorkerConnections(self.socket)
         self._ended: tuple[str, str] | None = None
         self._first: int | None = None
-        self._out_of_memory = False
+        self.out_of_memory = False
         self.following: asyncio.Task[None] | None = None
         """Who clears up behind it."""
         self._following = asyncio.create_task(self._follow(), name=f"worker of {plugin} {version}")
@@ -148,6 +148,7 @@ class Worker:
         """End it at once, with everything that it started; what is being asked of it fails with this reason."""
         if self._ended is None:
             self._ended = (reason, what)
+            self.out_of_memory = reason == "memory"
         self._end_processes()
 
     def _end_processes(self) -> None:
@@ -166,7 +167,8 @@ class Worker:
         assert self._process.stdout is not None
         reading = asyncio.create_task(collect(self._process.stdout, self._output))
         await self._process.wait()
-        self._out_of_memory = self.start.group is not None and self.start.group.ran_out_of_memory()
+        if self.start.group is not None:
+            self.out_of_memory |= await asyncio.to_thread(self.start.group.ran_out_of_memory)
         await self._nothing_left()
         await asyncio.wait([reading], timeout=_LAST_WORDS)
         reading.cancel()
@@ -178,13 +180,17 @@ class Worker:
     async def _nothing_left(self) -> None:
         """Wait until the processes in its sandbox or control group are gone."""
         for _ in range(200):
-            if self.start.group is not None:
-                self.start.group.kill()
-            alive = self._first is not None and _lives(self._first)
-            if not alive and (self.start.group is None or self.start.group.remove()):
+            if await asyncio.to_thread(self._is_clear):  # the kernel takes its time to give much memory back
                 return
             await asyncio.sleep(0.01)
         _LOG.warning("processes of plugin %s %s do not end", self.plugin, self.version, extra={"plugin": self.plugin})
+
+    def _is_clear(self) -> bool:
+        """Whether nothing lives in its sandbox or control group, which is then gone."""
+        group = self.start.group
+        if group is not None:
+            group.kill()
+        return not (self._first is not None and _lives(self._first)) and (group is None or group.remove())
 
     async def _explain(self, error: BaseException, *, starting: bool = False) -> WorkerError:
         """Why an answer did not come."""
@@ -202,7 +208,7 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * _LAST_WORDS):
                 await self.gone.wait()
-        if self._out_of_memory:
+        if self.out_of_memory:
             return self._error("memory", f"it used more than its {self.start.memory} MiB of memory; its process was ended")
         how = _how(self._process.returncode)
         return self._error("start" if starting else "died", f"its process ended ({how})", self._output.tail())

@@ -22,5 +22,7 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     """MiB that it may use."""
     network: bool = False
     """Whether it may reach the network: it says that it must, and an admin agreed."""
+    processors: tuple[int, ...] = ()
+    """The only ones that it runs on, by number; empty: all."""
     api_access: str = ""
     """The highest access level with which its code may use the server's API; empty: none."""

@@ -20,6 +20,7 @@ from stoker.plugin_host.sandbox.start import Start
 from stoker.plugin_host.worker import Worker, start
 from stoker.plugin_host.worker_code import WorkerCode
 from stoker.plugin_host.worker_output import Outputs
+from stoker.plugin_host.worker_pauses import Pauses
 from stoker.plugin_host.worker_places import Places, Slot
 from stoker.plugin_host.worker_watch import Watch
 
@@ -84,6 +85,7 @@ class Workers:
         self._back = back
         self._places = Places(limits.most)
         self._watch = Watch(self._watched)
+        self._pauses = Pauses()
         self._closed = False
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -225,6 +227,8 @@ class Workers:
         closing = AsyncExitStack()
         begun = time.monotonic()
         try:
+            await asyncio.sleep(self._pauses.before_start(plugin, version))
+            begun = time.monotonic()
             code = await asyncio.to_thread(self._code_of, plugin, version)
             plan = await asyncio.to_thread(self.sandbox.plan, plugin, version, code)
             closing.callback(self._clear_up, plan)
@@ -245,6 +249,8 @@ class Workers:
 
     async def _follow(self, slot: Slot, worker: Worker, closing: AsyncExitStack) -> None:
         await worker.gone.wait()
+        if worker.out_of_memory:
+            self._pauses.note(slot.plugin, slot.version)
         await closing.aclose()
         self._forget(slot)
 

@@ -125,6 +125,7 @@ class Sandbox:
 
     def _plan(self, kind: Kind, code: WorkerCode, user: int) -> Start:
         group = self._group(code, user)
+        code = msgspec.structs.replace(code, processors=processors_of(self._share))
         members = group.members if group is not None else []
         if kind == "bubblewrap":
             made = plan_bubblewrap(_bubblewrap(), self._run, code, user, root=self._root, groups=members)
@@ -164,6 +165,14 @@ class Sandbox:
         if told:
             self._why[kind] = told
         return not told
+
+
+def processors_of(share: float) -> tuple[int, ...]:
+    """The processors of workers: their share, one at least, the last ones; what is left always waits for the server's answers."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    ours = sorted(os.sched_getaffinity(0))
+    return tuple(ours[-max(1, round(len(ours) * share)) :])
 
 
 def _bubblewrap() -> str:

@@ -34,7 +34,7 @@ def main() -> None:
         with open(members, "w") as group:
             group.write("0")
     _forget_keys()
-    _stand_back(plan["nice"])
+    _stand_back(plan["nice"], plan["processors"])
     for name, value in plan["limits"].items():
         limit(getattr(resource, name), value)
     if plan.get("tend"):
@@ -59,8 +59,10 @@ def _die_with(parent: int) -> None:
         sys.exit("the server is gone")
 
 
-def _stand_back(nice: int) -> None:
-    """Lower the priority, also of the session: some systems share processors between sessions first."""
+def _stand_back(nice: int, processors: list[int]) -> None:
+    """Leave processors to others, and lower the priority, also of the session: some systems share between sessions first."""
+    if processors:
+        os.sched_setaffinity(0, processors)
     os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
     try:
         with open("/proc/self/autogroup", "w") as group:

@@ -53,6 +53,7 @@ def launched(code: WorkerCode, command: Sequence[str], home: str, **more: object
     plan = {
         "parent": os.getpid(),
         "nice": NICE,
+        "processors": [*code.processors],
         "limits": {
             "RLIMIT_CORE": 0,
             "RLIMIT_NOFILE": OPEN_FILES,
